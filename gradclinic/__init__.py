@@ -1,0 +1,1 @@
+"""Gradient analysis for PyTorch trainings."""

@@ -1,0 +1,81 @@
+"""Jobs and runs as a client sees them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import Field
+
+from gradclinic.contract.base import ResultModel
+from gradclinic.contract.diagnosis import Health, Outcome
+
+JobStatus = Literal["queued", "training", "verifying", "succeeded", "failed", "cancelled"]
+RunStatus = Literal["queued", "training", "succeeded", "failed", "cancelled"]
+RunKind = Literal["baseline", "trial", "external"]
+
+LIVE: frozenset[JobStatus] = frozenset({"queued", "training", "verifying"})
+"""The statuses of a job that has not ended."""
+
+ItemT = TypeVar("ItemT")
+
+
+class Progress(ResultModel):
+    """How far a job is."""
+
+    step: int = Field(0, description="Optimizer steps done.")
+    steps: int = Field(description="Optimizer steps in all.")
+    trials: int = Field(0, description="Trials done.")
+    trials_planned: int = Field(0, description="Trials in all.")
+
+
+class JobError(ResultModel):
+    """Why the analysis could not be done."""
+
+    type: str = Field(description="A stable name: worker_lost, out_of_memory, internal_error.")
+    title: str = Field(description="The error in a few words.")
+    detail: str = Field(description="What happened, and what to do.")
+
+
+class Job(ResultModel):
+    """One submitted spec and all that follows from it."""
+
+    id: str
+    name: str | None
+    labels: dict[str, str]
+    status: JobStatus = Field(description="succeeded: the analysis is complete, also when the training diverged.")
+    health: Health | None = Field(description="The baseline's; null until it is diagnosed.")
+    progress: Progress
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: JobError | None
+    spec: dict[str, Any] = Field(description="The spec as posted.")
+    cancel_requested: bool = Field(False, description="Whether it was asked to stop.")
+    attempt: int = Field(0, description="How often a worker took it up.")
+    version: int = Field(1, description="Counts changes; the ETag follows from it.")
+    links: dict[str, str] = Field(default_factory=dict)
+
+
+class Run(ResultModel):
+    """One training."""
+
+    id: str
+    job_id: str | None = Field(description="The job it belongs to; null for an external one.")
+    kind: RunKind
+    status: RunStatus
+    health: Health | None
+    seed: int
+    steps_done: int = Field(description="Steps whose history is stored.")
+    outcome: Outcome | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: dict[str, str] = Field(default_factory=dict)
+
+
+class Page(ResultModel, Generic[ItemT]):
+    """A page of a list."""
+
+    items: list[ItemT]
+    next_cursor: str | None = Field(description="Pass it as `cursor` for the next page; null on the last.")

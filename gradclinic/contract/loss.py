@@ -1,0 +1,54 @@
+"""Loss functions, each by the name and keywords of its `torch.nn` class."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gradclinic.contract.base import NonNegative, Positive, Probability, SpecModel
+
+_Weights = Annotated[tuple[NonNegative, ...], Field(strict=False, min_length=1, max_length=10_000)]
+
+
+class _Loss(SpecModel):
+    reduction: Literal["mean", "sum"] = Field("mean", description="How the losses of a batch become one number.")
+
+
+class CrossEntropyLoss(_Loss):
+    """Of unnormalised class scores (logits) [N, C] and class indices [N]."""
+
+    type: Literal["CrossEntropyLoss"]
+    weight: _Weights | None = Field(None, description="A weight for each class.")
+    ignore_index: int = Field(-100, description="A class index that counts for nothing.")
+    label_smoothing: Probability = Field(0.0, description="Share of the target spread over all classes.")
+
+
+class BCEWithLogitsLoss(_Loss):
+    """Binary cross entropy of logits; class indices become floats of the output's shape."""
+
+    type: Literal["BCEWithLogitsLoss"]
+    pos_weight: NonNegative | None = Field(None, description="Weight of the positive class.")
+
+
+class MSELoss(_Loss):
+    """Mean squared error."""
+
+    type: Literal["MSELoss"]
+
+
+class L1Loss(_Loss):
+    """Mean absolute error."""
+
+    type: Literal["L1Loss"]
+
+
+class HuberLoss(_Loss):
+    """Squared below delta, absolute above."""
+
+    type: Literal["HuberLoss"]
+    delta: Positive = Field(1.0, description="Where it turns from squared to absolute.")
+
+
+Loss = Annotated[CrossEntropyLoss | BCEWithLogitsLoss | MSELoss | L1Loss | HuberLoss, Field(discriminator="type")]
+"""Any loss, told apart by its `type`."""

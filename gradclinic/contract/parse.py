@@ -1,0 +1,178 @@
+"""Reading a job spec from JSON text or from plain objects, with every fault at its JSON pointer.
+
+The model's shapes are not checked here: that takes torch (`gradclinic.model.resolve`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gradclinic.contract.naming import pointer
+from gradclinic.contract.spec import JobSpec
+from gradclinic.errors import Fault, InvalidSpec
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+MAX_DEPTH = 64
+"""Levels of nesting in a document. A layer is two levels, so this is about thirty nested combinators."""
+
+MAX_FAULTS = 100
+"""Faults listed in one answer; whoever has more than that mends these first."""
+
+
+def load_json(text: str | bytes) -> Any:
+    """Read JSON text (RFC 8259: no NaN, no infinity, no key twice).
+
+    Raises:
+        InvalidSpec: It is not JSON, or nested deeper than `MAX_DEPTH`.
+    """
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_twins)
+    except RecursionError:
+        raise InvalidSpec([_too_deep()]) from None
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, an integer of thousands of digits, the hooks
+        raise InvalidSpec([Fault("", f"This is not JSON: {error}.", "a JSON object")]) from None
+    return document
+
+
+def parse_spec(document: Any) -> JobSpec:
+    """Read a job spec from plain objects, as `json.loads` or a YAML reader makes them.
+
+    Raises:
+        InvalidSpec: Something is wrong; `faults` lists every place.
+    """
+    return parse_document(JobSpec, document)
+
+
+def parse_document(model: type[ModelT], document: Any) -> ModelT:
+    """Read any model of the contract from plain objects; see `parse_spec`."""
+    if _depth_exceeds(document, MAX_DEPTH):
+        raise InvalidSpec([_too_deep()])
+    if unstorable := _unstorable_texts(document, ()):
+        raise InvalidSpec(unstorable[:MAX_FAULTS])
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise InvalidSpec(faults_from(error.errors(include_url=False), document)) from None
+
+
+def faults_from(errors: Sequence[ErrorDetails], document: Any) -> list[Fault]:
+    """Translate pydantic's errors about `document` into faults, in the order of the document."""
+    placed = [(_place(error, document), error) for error in errors]
+    # A list whose items are wrong is also reported as too short, because pydantic counts the right ones.
+    parents = {
+        place[:length] for place, error in placed for length in range(len(place)) if error["type"] != "too_short"
+    }
+    kept = [(place, error) for place, error in placed if not (error["type"] == "too_short" and place in parents)]
+    return [_fault(place, error) for place, error in kept[:MAX_FAULTS]]
+
+
+def _place(error: ErrorDetails, document: Any) -> tuple[str | int, ...]:
+    """Return the keys that lead to the fault in the document itself.
+
+    pydantic puts the tags of unions between them (`layers`, 0, `Linear`, `out_features`); what is not in the document
+    is a tag, except for the last key of a missing field.
+    """
+    keys: list[str | int] = []
+    here = document
+    location = error["loc"]
+    for index, key in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(here, Mapping) and key in here:
+            keys.append(key)
+            here = here[key]
+        elif isinstance(here, list | tuple) and isinstance(key, int) and key < len(here):
+            keys.append(key)
+            here = here[key]
+        elif last and error["type"] == "missing":
+            keys.append(key)
+    at = str(error.get("ctx", {}).get("at", "")) if error["type"] == "misfit" else ""
+    return (*keys, *at.split("/")) if at else tuple(keys)
+
+
+def _fault(place: tuple[str | int, ...], error: ErrorDetails) -> Fault:
+    kind, context, given = error["type"], error.get("ctx", {}), error["input"]
+    where = pointer(*place)
+    key = place[-1] if place else "the document"
+    match kind:
+        case "misfit":
+            return Fault(where, str(context["said"]), context.get("expected"))
+        case "missing":
+            return Fault(where, f"{key} is missing.", "a value")
+        case "extra_forbidden":
+            return Fault(where, f"{key} is not a key that is known here.", "no such key")
+        case "union_tag_not_found":
+            return Fault(f"{where}/type", "The type is missing.", "the name of a type")
+        case "union_tag_invalid":
+            return _unknown_type(where, str(context["tag"]), str(context["expected_tags"]))
+        case "finite_number":
+            return Fault(where, f"{key} is {given!r}, which is not finite.", "a finite number")
+        case "literal_error":
+            return Fault(where, f"{key} is {_shown(given)}, which is not among the choices.", str(context["expected"]))
+        case _:
+            wanted = error["msg"].removeprefix("Input should be ").replace("Tuple", "List").replace("tuple", "list")
+            return Fault(where, f"{key} is {_shown(given)}. {wanted[:1].upper()}{wanted[1:]} was expected.", wanted)
+
+
+def _unknown_type(where: str, tag: str, expected: str) -> Fault:
+    known = [name.strip("' ") for name in expected.split(",")]
+    near = difflib.get_close_matches(tag, known, n=1) or [n for n in known if n.lower() == tag.lower()]
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return Fault(f"{where}/type", f"There is no type {tag[:80]!r} here.{hint}", ", ".join(known))
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _too_deep() -> Fault:
+    return Fault("", "The document is nested too deep.", f"at most {MAX_DEPTH} levels")
+
+
+def _depth_exceeds(document: Any, limit: int) -> bool:
+    level = [document]
+    for _ in range(limit):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return False
+    return True
+
+
+def _children(node: Any) -> list[Any]:
+    values = node.values() if isinstance(node, Mapping) else node if isinstance(node, list | tuple) else ()
+    return [value for value in values if isinstance(value, Mapping | list | tuple)]
+
+
+def _unstorable_texts(node: Any, place: tuple[str | int, ...]) -> list[Fault]:
+    """List the texts with a character that no database or UTF-8 file can hold: U+0000, or half a surrogate pair."""
+    if isinstance(node, str):
+        if "\0" not in node and not any("\ud800" <= character <= "\udfff" for character in node):
+            return []
+        return [Fault(pointer(*place), "This text holds a NUL or half a surrogate pair.", "text that UTF-8 can hold")]
+    items: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(node, Mapping):
+        # A key that cannot be stored is reported at its parent, which can be named.
+        items = [pair for key, value in node.items() for pair in ((key, value), ("", str(key)))]
+    elif isinstance(node, list | tuple):
+        items = enumerate(node)
+    return [fault for key, value in items for fault in _unstorable_texts(value, (*place, key) if key != "" else place)]
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in document:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        document[key] = value
+    return document

@@ -1,0 +1,43 @@
+"""The job spec: everything one training is made of. `gradclinic.contract.parse` reads it from a document."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gradclinic.contract.base import SpecModel
+from gradclinic.contract.data import Data
+from gradclinic.contract.initialization import Init
+from gradclinic.contract.layers import Layers
+from gradclinic.contract.loss import Loss
+from gradclinic.contract.optimizer import Optimizer
+from gradclinic.contract.training import DiagnosisOptions, Recording, Training, Verification
+
+LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=64)]
+LabelValue = Annotated[str, Field(max_length=256)]
+
+
+class Model(SpecModel):
+    """A model as a list of layers."""
+
+    layers: Layers = Field(description="The layers, from the input to the output.")
+    init: Init | None = Field(None, description="Initialization of all layers; without it, PyTorch's defaults.")
+
+
+class JobSpec(SpecModel):
+    """A complete job: the same spec and seed give the same history."""
+
+    name: str | None = Field(None, max_length=200, description="A name to find the job by.")
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict, max_length=32, description="Free keys and values to filter by."
+    )
+    model: Model = Field(description="What to train.")
+    data: Data = Field(description="What to train on.")
+    loss: Loss = Field(description="What to minimise.")
+    optimizer: Optimizer = Field(description="How to minimise it.")
+    scheduler: None = Field(None, description="How the learning rate changes; null keeps it.")
+    training: Training = Field(default_factory=Training, description="How long and how to train.")
+    recording: Recording = Field(default_factory=Recording, description="What to record, and how often.")
+    diagnosis: DiagnosisOptions = Field(default_factory=DiagnosisOptions, description="How to judge.")
+    verification: Verification = Field(default_factory=Verification, description="How many fixes to prove.")

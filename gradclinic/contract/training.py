@@ -1,0 +1,76 @@
+"""How long and how to train, what to record, how to judge, and how much to prove."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from gradclinic.contract.base import NonNegative, Positive, Seed, Size, SpecModel, misfit
+
+MetricName = Literal["accuracy", "mae", "r2"]
+
+DEFAULT_STEPS = 400
+
+Signal = Literal["grad_norm", "grad_nonfinite", "weight_norm", "update_ratio", "activation_grad_norm"]
+"""The signals of parameters and layers that have a schedule of their own."""
+
+SIGNALS: tuple[Signal, ...] = get_args(Signal)
+
+
+class Training(SpecModel):
+    """The training loop."""
+
+    steps: Size | None = Field(None, description=f"Optimizer steps; {DEFAULT_STEPS} if epochs is not given either.")
+    epochs: Size | None = Field(None, description="Passes over the training part, instead of steps.")
+    batch_size: Size = Field(64, description="Samples a step.")
+    seed: Seed = Field(0, description="Seed of the initialization, the order of the batches and dropout.")
+    clip_grad_norm: Positive | None = Field(None, description="Clip the norm of the whole gradient to this.")
+    clip_grad_value: Positive | None = Field(None, description="Clip each element of the gradient to this.")
+    l1: NonNegative = Field(0.0, description="Weight of the sum of absolute weights in the loss.")
+    evaluate_every: Size | None = Field(None, description="Steps between evaluations; once an epoch by default.")
+    metrics: Annotated[tuple[MetricName, ...], Field(strict=False, min_length=1, max_length=3)] | None = Field(
+        None, description="What to evaluate beside the loss, the first one leading; by default what fits the loss."
+    )
+    device: Literal["cpu"] = Field("cpu", description="Where to train.")
+
+    @model_validator(mode="after")
+    def _steps_or_epochs(self) -> Training:
+        if self.steps is not None and self.epochs is not None:
+            message = "Both steps and epochs are given, and they can contradict each other."
+            raise misfit(message, at="epochs", expected="one of steps and epochs")
+        return self
+
+    def total_steps(self, train_rows: int) -> int:
+        """Return the optimizer steps of the whole training over `train_rows` rows."""
+        if self.epochs is not None:
+            return self.epochs * self.steps_per_epoch(train_rows)
+        return self.steps if self.steps is not None else DEFAULT_STEPS
+
+    def steps_per_epoch(self, train_rows: int) -> int:
+        """Return the number of batches in one pass, the last partial one included."""
+        return -(-train_rows // self.batch_size)
+
+
+class Recording(SpecModel):
+    """What to record, and how often."""
+
+    every: Size = Field(1, description="Multiplies the schedule of every signal.")
+    signals: dict[Signal, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
+        default_factory=dict, description="Steps between two records of one signal; 0 leaves it out."
+    )
+
+
+class DiagnosisOptions(SpecModel):
+    """How to judge."""
+
+    thresholds: dict[str, float] = Field(
+        default_factory=dict, description="Overrides thresholds by name; `GET /v1/rules` lists them."
+    )
+
+
+class Verification(SpecModel):
+    """How many of the proposed fixes to prove by retraining."""
+
+    fixes: Annotated[int, Field(ge=0, le=100)] | Literal["all"] = Field(3, description="Fixes to prove; 0 for none.")
+    seeds: Annotated[int, Field(ge=2, le=20)] = Field(3, description="Seeds to prove each on.")

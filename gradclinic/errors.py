@@ -1,0 +1,126 @@
+"""The errors of the domain. They know nothing of HTTP: the service keeps one table from error to status.
+
+GradclinicError
+├── InvalidSpec              what was posted is wrong; `faults` lists every place
+├── InvalidHistory           a history that cannot be read, or lacks what was asked of it
+├── NotFound                 no such job, run or fix
+├── Conflict                 right request, wrong moment
+│   ├── DiagnosisNotReady    the baseline is not trained yet: ask again later
+│   ├── NoDiagnosis          the job ended without one
+│   └── JobIsLive            a live job cannot be deleted
+├── KeyReused                an idempotency key that came with another body before
+├── LeaseLost                another attempt holds the job now: stop, and write nothing
+├── TrainingCancelled        the user asked a running training to stop
+└── ServiceUnreachable       the client got no answer, or not one of this service
+    └── RequestFailed        the service answered with a problem
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One wrong place in a document: its JSON pointer (RFC 6901), what is wrong, and what would be right."""
+
+    pointer: str
+    detail: str
+    expected: str | None = None
+
+
+class GradclinicError(Exception):
+    """Base of all errors that this project raises on purpose; `code` is stable and meant for programs."""
+
+    code = "error"
+
+
+class InvalidSpec(GradclinicError):
+    """A posted document is wrong. `faults` holds every fault that was found, never only the first."""
+
+    code = "invalid_spec"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        lines = (f"{f.pointer or '/'}: {f.detail}" for f in self.faults)
+        super().__init__("; ".join(lines))
+
+
+class InvalidHistory(GradclinicError):
+    """A recorded history cannot be read, or does not hold what was asked of it."""
+
+    code = "invalid_history"
+
+
+class NotFound(GradclinicError):
+    """Nothing of that kind has that id."""
+
+    code = "not_found"
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"There is no {kind} {id!r}. It may have been deleted; `GET /v1/jobs` lists what there is.")
+
+
+class Conflict(GradclinicError):
+    """The request is right, but not in the state that the job is in."""
+
+    code = "conflict"
+
+
+class DiagnosisNotReady(Conflict):
+    """The run is not trained yet; ask again in `retry_after` seconds."""
+
+    code = "diagnosis_not_ready"
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class NoDiagnosis(Conflict):
+    """The run ended without a diagnosis, and will not get one."""
+
+    code = "no_diagnosis"
+
+
+class JobIsLive(Conflict):
+    """The job is still queued or at work."""
+
+    code = "job_is_live"
+
+
+class KeyReused(GradclinicError):
+    """The same idempotency key came with another body before."""
+
+    code = "idempotency_key_reused"
+
+
+class LeaseLost(GradclinicError):
+    """This attempt no longer holds the job; whatever it still writes is refused."""
+
+    code = "lease_lost"
+
+
+class TrainingCancelled(GradclinicError):
+    """The training was asked to stop and did, between two steps."""
+
+    code = "cancelled"
+
+
+class ServiceUnreachable(GradclinicError):
+    """The client got no answer, or not one of this service."""
+
+    code = "service_unreachable"
+
+
+class RequestFailed(ServiceUnreachable):
+    """The service answered with a problem (RFC 9457); `problem` is its document, `status` the HTTP status."""
+
+    code = "request_failed"
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        self.status = status
+        self.problem = problem
+        super().__init__(str(problem.get("detail") or problem.get("title") or f"HTTP {status}"))

@@ -1,0 +1,42 @@
+"""What has to be known about a run beside its signals, for a diagnosis to make sense of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from gradclinic.contract.base import ResultModel
+from gradclinic.contract.diagnosis import Outcome
+
+
+class LayerFacts(ResultModel):
+    """One module whose output was watched."""
+
+    name: str = Field(description="The layer's name, as in the signals.")
+    type: str = Field(description="The torch.nn class, or the combinator.")
+    parameters: list[str] = Field(default_factory=list, description="Full names of its own parameters.")
+    on_trunk: bool = Field(True, description="Whether every gradient to earlier layers passes through it.")
+    weight_shape: list[int] | None = Field(None, description="Shape of its weight; None without one.")
+
+
+class Trivial(ResultModel):
+    """What a predictor reaches that ignores its input: the prior of the classes, or a constant."""
+
+    train_loss: float | None = None
+    val_loss: float | None = None
+    metric: float | None = Field(None, description="Of the leading metric.")
+
+
+class RunFacts(ResultModel):
+    """The facts of a run. All are optional: a user's own loop knows fewer of them than ours."""
+
+    layers: list[LayerFacts] = Field(default_factory=list, description="In the order of the forward pass.")
+    optimizer: str | None = Field(None, description="The torch.optim class.")
+    loss: str | None = Field(None, description="The torch.nn loss class.")
+    task: Literal["classification", "regression"] | None = None
+    metric: str | None = Field(None, description="The leading metric.")
+    steps_planned: int | None = None
+    steps_per_epoch: int | None = None
+    trivial: Trivial = Field(default_factory=Trivial)
+    outcome: Outcome | None = None

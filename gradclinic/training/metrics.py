@@ -1,0 +1,43 @@
+"""The metrics that a training is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gradclinic.contract.data import Task
+from gradclinic.contract.training import MetricName, Training
+
+
+def accuracy(outputs: Tensor, targets: Tensor) -> float:
+    """Return the share of rows (N, C) whose largest score is at the target (N,); one logit is cut at 0."""
+    single = outputs.dim() == 1 or outputs.shape[-1] == 1
+    guesses = (outputs.reshape(-1) > 0).to(torch.int64) if single else outputs.argmax(dim=-1)
+    return float((guesses == targets).to(torch.float64).mean())
+
+
+def mae(outputs: Tensor, targets: Tensor) -> float:
+    """Return the mean absolute error of outputs against targets of the same shape."""
+    return float((outputs.double() - targets.double()).abs().mean())
+
+
+def r2(outputs: Tensor, targets: Tensor) -> float:
+    """Return 1 - residual / total sum of squares: 1 is perfect, 0 as good as the mean, below that worse."""
+    outputs, targets = outputs.double(), targets.double()
+    residual = ((targets - outputs) ** 2).sum()
+    total = ((targets - targets.mean(dim=0)) ** 2).sum()
+    return float(1 - residual / total) if total > 0 else float("nan")
+
+
+METRICS: dict[MetricName, Callable[[Tensor, Tensor], float]] = {"accuracy": accuracy, "mae": mae, "r2": r2}
+
+HIGHER_IS_BETTER: dict[MetricName, bool] = {"accuracy": True, "mae": False, "r2": True}
+
+
+def metrics_of(training: Training, task: Task) -> tuple[MetricName, ...]:
+    """Return the metrics to evaluate, the leading one first: those asked for, or the one that fits the task."""
+    if training.metrics is not None:
+        return training.metrics
+    return ("accuracy",) if task == "classification" else ("r2",)

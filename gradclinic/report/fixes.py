@@ -1,0 +1,114 @@
+"""How fixes are laid out for a terminal: what to change and why, what a trial showed, and the patch in plain words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jsonpatch
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gradclinic.contract.diagnosis import Effect, Fix
+from gradclinic.report.writing import foreign, number
+
+_VERDICT_STYLES = {
+    "verified": "bold green", "no_effect": "yellow", "harmful": "bold red", "inconclusive": "yellow", "untested": "dim",
+}  # fmt: skip
+_LONGEST_VALUE = 72
+_MISSING = object()
+
+
+def render_fix(fix: Fix, place: int, document: Mapping[str, Any] | None, job_id: str | None) -> RenderableType:
+    """Lay out a fix, the `place`-th of its diagnosis. With the spec (`document`) the patch shows what it replaces."""
+    head = Text.assemble((f"{place}. ", "bold"), foreign(fix.title, "bold"), "  ", (fix.kind, "cyan"), "  ")
+    head.append(fix.verdict.replace("_", " "), _VERDICT_STYLES[fix.verdict])
+    inside: list[RenderableType] = [foreign(fix.why), render_patch(fix.patch, document)]
+    if fix.effect is not None:
+        inside.insert(0, _render_effect(fix.effect))
+    if fix.references:
+        inside.append(foreign("; ".join(fix.references), "dim"))
+    if job_id is not None:
+        inside.append(Text.assemble(("try it: ", "dim"), foreign(f"gradclinic apply {job_id} {fix.id}")))
+    return Group(head, Padding(Group(*inside), (0, 0, 0, 3)))
+
+
+def render_patch(patch: Sequence[Mapping[str, Any]], document: Mapping[str, Any] | None = None) -> RenderableType:
+    """Lay out a JSON Patch, one line an operation: what, where, and from what to what."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="cyan", overflow="fold")
+    table.add_column(overflow="fold")
+    here: Any = document
+    for operation in patch:
+        table.add_row(str(operation["op"]), foreign(str(operation["path"])), _change(operation, here))
+        here = _applied(operation, here)
+    return table
+
+
+def _change(operation: Mapping[str, Any], document: Any) -> Text:
+    before = _value_at(document, operation["path"])
+    match operation["op"]:
+        case "move" | "copy":
+            return Text.assemble(("from ", "dim"), foreign(str(operation["from"])))
+        case "remove":
+            return foreign(_shown(before), "red") if before is not _MISSING else Text()
+        case "replace" if before is not _MISSING:
+            arrow = Text.assemble(foreign(_shown(before), "red"), (" -> ", "dim"))
+            return arrow.append_text(foreign(_shown(operation["value"]), "green"))
+        case _:
+            return foreign(_shown(operation.get("value")), "green")
+
+
+def _applied(operation: Mapping[str, Any], document: Any) -> Any:
+    """Return the document after one operation: the places of the next ones are meant in that."""
+    if document is None:
+        return None
+    try:
+        return jsonpatch.apply_patch(document, [dict(operation)])
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
+        # The patch belongs to another spec than the one at hand; it is still readable without what it replaces.
+        return None
+
+
+def _value_at(document: Any, path: str) -> Any:
+    if document is None:
+        return _MISSING
+    try:
+        return jsonpatch.JsonPointer(path).resolve(document, _MISSING)
+    except jsonpatch.JsonPointerException:
+        return _MISSING
+
+
+def _shown(value: Any) -> str:
+    """Write a value of a spec as one would say it: `{"type": "ReLU"}` is ReLU, with keywords ELU(alpha=0.5)."""
+    text = _said(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping) and isinstance(value.get("type"), str):
+        keywords = ", ".join(f"{key}={_said(given)}" for key, given in value.items() if key != "type")
+        return f"{value['type']}({keywords})" if keywords else value["type"]
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_said(given)}" for key, given in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_said(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _render_effect(effect: Effect) -> Text:
+    drawn = Text.assemble(
+        foreign(effect.metric), f" {number(effect.baseline)} -> {number(effect.fixed)} over {effect.seeds} seeds"
+    )
+    if effect.difference_ci95 is not None:
+        low, high = effect.difference_ci95
+        drawn.append(f" (95 % of the difference: {number(low)} to {number(high)})")
+    if effect.findings_resolved:
+        drawn.append_text(foreign(f", resolves {', '.join(effect.findings_resolved)}"))
+    if effect.findings_introduced:
+        drawn.append_text(foreign(f", brings {', '.join(effect.findings_introduced)}", "red"))
+    return drawn

@@ -1,0 +1,130 @@
+"""What people rather look at than read: the loss over the steps, and the gradient by layer.
+
+Made from a history in memory or from the service's JSON of one; draws them with block characters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gradclinic.history import WHOLE_STEP, History, column_name
+from gradclinic.report.bars import bar, curve
+from gradclinic.report.writing import foreign, number
+
+SIGNALS = ("grad_norm", "loss")
+"""The signals that an overview is made of."""
+
+POINTS = 60
+"""Stretches that are enough of a history for one."""
+
+_ROWS = 24
+_BAR_WIDTH = 40
+_CURVE_WIDTH = 50
+_DECADES = 6.0
+"""The bars span at least so many powers of ten: gradients of a healthy net that differ by a factor of three have to
+look alike. A larger spread stretches them."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The loss by step or stretch, and each layer's typical gradient norm: the median over the steps.
+
+    A gradient is NaN where no step had a finite one.
+    """
+
+    loss: Sequence[float | None] = ()
+    gradients: Mapping[str, float] = field(default_factory=dict)
+
+
+def overview_of_history(history: History) -> Overview:
+    """Make the overview of a history in memory."""
+    columns = {
+        column_name(subject, signal): history[signal].series(subject).tolist()
+        for signal in SIGNALS
+        if signal in history
+        for subject in history[signal].subjects
+    }
+    return _overview(columns)
+
+
+def overview_of_document(document: Mapping[str, Any]) -> Overview:
+    """Make the overview of a history as the client returns it, with or without `points`."""
+    return _overview({n: c["mean"] if isinstance(c, Mapping) else c for n, c in document["columns"].items()})
+
+
+def _overview(columns: Mapping[str, Sequence[float | None]]) -> Overview:
+    by_layer: dict[str, list[Sequence[float | None]]] = {}
+    for name, values in columns.items():
+        parameter, _, signal = name.rpartition("/")
+        if signal == "grad_norm" and parameter != WHOLE_STEP:
+            by_layer.setdefault(parameter.rpartition(".")[0], []).append(values)
+    gradients = {layer: _typical(parameters) for layer, parameters in by_layer.items()}
+    return Overview(loss=columns.get("loss", ()), gradients=gradients)
+
+
+def _typical(parameters: Iterable[Sequence[float | None]]) -> float:
+    """Return the median over the steps of the norm of a layer's parameters taken together."""
+    norms = [
+        math.hypot(*(n for n in step if n is not None)) for step in zip(*parameters, strict=True) if _recorded(step)
+    ]
+    finite = [norm for norm in norms if math.isfinite(norm)]
+    return median(finite) if finite else math.nan
+
+
+def _recorded(step: Iterable[float | None]) -> bool:
+    """Tell whether anything was recorded of a step."""
+    return any(value is not None for value in step)
+
+
+def draw_loss(overview: Overview) -> Text | None:
+    """Draw the training loss over the steps; None where none was recorded."""
+    known = [value for value in overview.loss if value is not None]
+    if len(known) < 2:
+        return None
+    return Text.assemble(
+        (curve(overview.loss, _CURVE_WIDTH), "cyan"), f"  from {number(known[0])} to {number(known[-1])}"
+    )
+
+
+def draw_gradients(overview: Overview) -> RenderableType | None:
+    """Draw the gradient norm by layer, on a logarithmic scale, input first; None where none was recorded."""
+    sizes = overview.gradients
+    if not sizes:
+        return None
+    logs = [math.log10(size) for size in sizes.values() if size > 0]
+    top = max(logs, default=0.0)
+    span = max(top - min(logs, default=0.0), _DECADES)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    shown = _sample(list(sizes))
+    for layer in shown:
+        size = sizes[layer]
+        # The smallest one still gets a sliver; only a gradient that is exactly zero has no bar at all.
+        share = (math.log10(size) - top) / span * 0.97 + 1 if size > 0 else 0.0
+        table.add_row(foreign(layer), number(size), Text(bar(share, _BAR_WIDTH), _colour(top, size)))
+    scale = f"The length is the logarithm; the full width is {span:.0f} powers of ten."
+    left_out = f" {len(shown)} of {len(sizes)} layers are shown." if len(shown) < len(sizes) else ""
+    return Group(table, Text(scale + left_out, "dim"))
+
+
+def _colour(top: float, size: float) -> str:
+    """Mark what is far below the largest gradient: three powers of ten yellow, six red."""
+    below = top - math.log10(size) if size > 0 else math.inf
+    return "red" if below >= 6 else "yellow" if below >= 3 else "green"
+
+
+def _sample(layers: list[str]) -> list[str]:
+    """Return at most `_ROWS` layers, evenly from the first to the last."""
+    if len(layers) <= _ROWS:
+        return layers
+    return [layers[round(row * (len(layers) - 1) / (_ROWS - 1))] for row in range(_ROWS)]

@@ -1,0 +1,111 @@
+"""A job and its diagnosis for a terminal: health first, then the outcome, the findings and the fixes.
+
+Pure functions that return rich's renderables; whoever calls them prints. Other formats have modules of their own.
+"""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from gradclinic.contract.diagnosis import Diagnosis, Outcome
+from gradclinic.contract.job import LIVE, Job
+from gradclinic.report.findings import STYLES, render_finding
+from gradclinic.report.fixes import render_fix
+from gradclinic.report.overview import Overview, draw_gradients, draw_loss
+from gradclinic.report.writing import foreign, number
+
+_HEADLINES = {
+    "healthy": "The training is healthy: nothing keeps it from learning.",
+    "warning": "It learns, but something clearly harms or wastes the learning.",
+    "critical": "Something keeps this model from learning.",
+}
+
+
+def render_text(
+    job: Job | None, diagnosis: Diagnosis | None, overview: Overview | None = None, *, name: str | None = None
+) -> RenderableType:
+    """Lay out a job, its diagnosis and pictures of its history; each of them may be missing.
+
+    `name` heads a report without a job.
+    """
+    parts: list[RenderableType] = []
+    title = name if job is None else job.name or job.id
+    if diagnosis is not None:
+        parts.append(_render_health(diagnosis, title))
+    if job is not None:
+        parts.append(render_job(job))
+    if diagnosis is not None:
+        parts.extend(_render_body(diagnosis, job, overview or Overview()))
+    return Group(*parts)
+
+
+def render_job(job: Job) -> RenderableType:
+    """Lay out where a job is, without its diagnosis."""
+    line = Text.assemble(("job ", "dim"), foreign(job.id), ("  status ", "dim"), (job.status, "bold"))
+    progress = job.progress
+    if job.status in LIVE:
+        line.append(f"  step {progress.step} of {progress.steps}")
+    if job.status == "verifying":
+        line.append(f", trial {progress.trials} of {progress.trials_planned}")
+    if job.cancel_requested and job.status in LIVE:
+        line.append("  (asked to stop)", "yellow")
+    if job.started_at is not None and job.finished_at is not None:
+        line.append(f"  after {(job.finished_at - job.started_at).total_seconds():.1f} s", "dim")
+    if job.error is None:
+        return line
+    error = Text.assemble(foreign(job.error.title, "bold red"), f" ({job.error.type})")
+    return Group(line, error, Padding(foreign(job.error.detail), (0, 0, 0, 2)))
+
+
+def _render_health(diagnosis: Diagnosis, title: str | None) -> Text:
+    badge = Text.assemble((f" {diagnosis.health.upper()} ", f"bold reverse {STYLES[diagnosis.health]}"))
+    if title is not None:
+        badge.append("  ").append_text(foreign(title, "bold"))
+    return badge.append(f"  {_HEADLINES[diagnosis.health]}")
+
+
+def _render_body(diagnosis: Diagnosis, job: Job | None, overview: Overview) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    if diagnosis.outcome is not None:
+        parts.append(_render_outcome(diagnosis.outcome))
+    if (loss := draw_loss(overview)) is not None:
+        parts.append(Text.assemble(("loss  ", "dim"), loss))
+    parts.extend((Text(), _heading(_count(len(diagnosis.findings), "finding"))))
+    parts.extend(_spaced([render_finding(finding) for finding in diagnosis.findings]))
+    if (gradients := draw_gradients(overview)) is not None:
+        parts.extend((Text(), _heading("gradient norm by layer, input first"), Padding(gradients, (0, 0, 0, 2))))
+    if diagnosis.findings or diagnosis.fixes:
+        best_first = ", best first" if len(diagnosis.fixes) > 1 else ""
+        parts.extend((Text(), _heading(_count(len(diagnosis.fixes), "fix", "fixes") + best_first)))
+    document, job_id = (None, None) if job is None else (job.spec, job.id)
+    fixes = [render_fix(fix, place, document, job_id) for place, fix in enumerate(diagnosis.fixes, start=1)]
+    parts.extend(_spaced(fixes))
+    if diagnosis.notes:
+        parts.extend((Text(), _heading("notes")))
+        parts.extend(Padding(foreign(note, "dim"), (0, 0, 0, 2)) for note in diagnosis.notes)
+    return parts
+
+
+def _render_outcome(outcome: Outcome) -> Text:
+    line = Text.assemble(("ended ", "dim"), f"after {outcome.steps} steps")
+    if outcome.metric is not None:
+        line.append(f"  {outcome.metric.name} ", "dim").append(number(outcome.metric.value), "bold")
+        if outcome.best_metric is not None and outcome.best_metric != outcome.metric.value:
+            line.append(f" (best {number(outcome.best_metric)})", "dim")
+    line.append("  training loss ", "dim").append(number(outcome.train_loss))
+    return line.append("  validation loss ", "dim").append(number(outcome.val_loss))
+
+
+def _heading(words: str) -> Text:
+    return Text(words, "bold underline")
+
+
+def _count(amount: int, one: str, several: str | None = None) -> str:
+    return f"{amount or 'no'} {one if amount == 1 else several or one + 's'}"
+
+
+def _spaced(parts: list[RenderableType]) -> list[RenderableType]:
+    """Put an empty line between the parts, and two spaces before each."""
+    return [Padding(part, (0 if place == 0 else 1, 0, 0, 2)) for place, part in enumerate(parts)]

@@ -1,0 +1,58 @@
+"""`python -m worker`: one worker, which trains as many jobs at once as it has slots."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from celery.utils.sysinfo import cpu_budget  # type: ignore[attr-defined]  # newer than the stubs
+
+from store.schema import ensure_schema
+from store.settings import Settings
+from worker.app import make_app
+from worker.logs import configure_logging
+from worker.naming import worker_name
+
+THREAD_VARIABLES = (
+    "GRADCLINIC_TORCH_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a worker until it is told to stop; return its exit code."""
+    settings = Settings()
+    slots = _parse_slots(arguments, settings)
+    # The children inherit this; torch and its libraries read it once, while they load.
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(settings.torch_threads)))
+    configure_logging()
+    app = make_app(settings)
+    ensure_schema(app.store.engine)
+    worker = app.Worker(
+        concurrency=slots,
+        hostname=f"gradclinic@{worker_name()}",
+        pool="prefork",
+        quiet=True,
+        without_gossip=True,
+        without_heartbeat=True,
+        without_mingle=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _parse_slots(arguments: list[str] | None, settings: Settings) -> int:
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--concurrency", type=int, metavar="N", help="trainings at once; by default cores // threads")
+    given: int | None = parser.parse_args(arguments).concurrency
+    if given is not None and given < 1:
+        parser.error("--concurrency: at least one training at once is needed")
+    return given or max(1, cpu_budget().count // settings.torch_threads)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""The Celery app: its configuration, its task list, and how it reaches a spawned child. It decides nothing about jobs."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import Any
+
+from celery import Celery
+
+from store.bell import QUEUE, TASK_TRAIN, broker_options
+from store.engine import make_engine
+from store.settings import Settings
+from store.transactions import Store
+from worker.base_task import JobTask
+from worker.pool_child import ChildLoader
+from worker.steps import DispatcherStep
+from worker.tasks import train_job
+
+MEMORY_POLL_SECONDS = 0.02
+"""How often the in-memory transport looks for a message; its own default of 1 s piles up seconds at ten jobs a second."""
+
+CHILD_START_SECONDS = 120.0
+"""How long a pool child may take to import torch and warm up before Celery takes it for dead; 4 s is its default."""
+
+
+class WorkerApp(Celery):
+    """A Celery app that carries the settings it was made from.
+
+    A spawned child is a fresh interpreter that gets the app by pickle. It is made anew there from the very settings of
+    the main process, so that the environment cannot tell the two different things.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("gradclinic", loader=ChildLoader, set_as_current=False)
+        self.settings = settings
+        self.stopping = threading.Event()
+        """Set in a pool child when its worker shuts down: jobs in hand go back to the queue."""
+
+    @cached_property
+    def store(self) -> Store:
+        """The database, opened in the process that first asks for it."""
+        return Store(make_engine(self.settings.database))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return make_app, (self.settings,)
+
+
+def make_app(settings: Settings) -> WorkerApp:
+    """Make the app of one process: main process and pool children each have their own."""
+    app = WorkerApp(settings)
+    app.conf.update(
+        accept_content=["json"],
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        event_serializer="json",
+        result_serializer="json",
+        task_acks_late=False,  # the row recovers a lost job within a lease; a broker's redelivery would only repeat it
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_serializer="json",
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # the job goes on: it needs the database alone
+        worker_enable_remote_control=False,  # cancelling is a flag in the job's row
+        worker_hijack_root_logger=False,
+        worker_lost_wait=1.0,
+        worker_pool_start_method="spawn",  # torch hangs in a child that was forked after it computed
+        worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=CHILD_START_SECONDS,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+    )
+    if settings.broker_url:
+        app.conf.update(
+            broker_url=settings.broker_url,
+            broker_transport_options=broker_options(settings.broker_prefix),
+            worker_disable_prefetch=True,  # a message reserved by a busy worker would wait while another is idle
+        )
+    else:
+        app.conf.update(broker_url="memory://", broker_transport_options={"polling_interval": MEMORY_POLL_SECONDS})
+    app.task(name=TASK_TRAIN, base=JobTask, lazy=False, shared=False)(train_job)
+    app.steps["worker"].add(DispatcherStep)
+    return app

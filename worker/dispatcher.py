@@ -1,0 +1,127 @@
+"""The dispatcher: a thread of each worker's main process that turns rows of the job table into messages.
+
+It sweeps up what dead workers held and announces what is queued; the message only rings, so that one lost, doubled or
+late changes nothing. It feeds the in-memory transport of the embedded system, and is the outbox relay before Redis.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from store.idempotency import forget_old_answers
+from store.queue import announce_due, is_work_due, sweep_expired
+from store.settings import Settings
+from store.transactions import Store
+
+log = structlog.get_logger("worker.dispatcher")
+
+RELAY_SECONDS = 0.5
+"""Shortest pause between two looks where there is a broker: the service rings after its commit, so this only mends."""
+
+LONGEST_PAUSE_SECONDS = 5.0
+"""Longest pause between two tries while the database or the broker is away."""
+
+SWEEP_SECONDS = 0.5
+"""Pause between two sweeps; a lease is seconds long."""
+
+TIDY_SECONDS = 600.0
+"""Pause between two removals of what is kept for a day."""
+
+
+class Dispatcher:
+    """Looks at the job table again and again until it is stopped, and outlives every outage.
+
+    Args:
+        store: The database.
+        settings: Intervals and the number of attempts.
+        room: Asks how many messages may be sent now.
+        send: Sends a job's id to the workers.
+        report_alive: Called after every round that went through.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        room: Callable[[], int],
+        send: Callable[[str], None],
+        report_alive: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._room = room
+        self._send = send
+        self._report_alive = report_alive
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+        self._next_sweep = self._next_tidying = 0.0
+        self._failing = False
+        relayed = settings.broker_url is not None
+        self._interval = max(settings.dispatch_interval, RELAY_SECONDS if relayed else 0.0)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the round at work be the last one. Returns at once, and may be called by a signal handler."""
+        self._stopped.set()
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait for the last round to end, for so long at most."""
+        self._thread.join(timeout_seconds)
+
+    def run_round(self) -> list[str]:
+        """Sweep and announce once; return the ids that were sent."""
+        again_after = self._settings.reannounce_seconds
+        with self._store.reading() as reader:
+            if not is_work_due(reader, again_after=again_after):
+                return []
+        self._sweep()
+        room = self._room()
+        if room <= 0:
+            return []
+        with self._store.writing() as writer:
+            due = announce_due(writer, limit=room, again_after=again_after)
+        for job_id in due:
+            self._send(job_id)
+        return due
+
+    def _run(self) -> None:
+        pause = self._interval
+        while not self._stopped.wait(pause):
+            try:
+                self.run_round()
+                self._tidy()
+                self._report_alive()
+            except Exception as error:  # database, broker, disk: whatever is away comes back
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                if not self._failing:
+                    log.warning("dispatcher_failed", error=repr(error), exc_info=True)
+                self._failing = True
+            else:
+                pause = self._interval
+                if self._failing:
+                    log.info("dispatcher_recovered")
+                self._failing = False
+
+    def _sweep(self) -> None:
+        if time.monotonic() < self._next_sweep:
+            return
+        with self._store.writing() as writer:
+            moved = sweep_expired(writer, max_attempts=self._settings.max_attempts)
+        self._next_sweep = time.monotonic() + SWEEP_SECONDS
+        if moved:
+            log.warning("leases_expired", job_ids=moved)
+
+    def _tidy(self) -> None:
+        if time.monotonic() < self._next_tidying:
+            return
+        with self._store.writing() as writer:
+            forget_old_answers(writer)
+        self._next_tidying = time.monotonic() + TIDY_SECONDS

@@ -1,0 +1,85 @@
+"""The heartbeat of one attempt: a thread that renews the lease, tells the progress and brings back what to know.
+
+It stops nothing itself: the training loop asks between two steps.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from gradclinic.errors import LeaseLost
+from store.queue import Claim, record_progress, renew_lease
+from store.transactions import Store
+
+log = structlog.get_logger("worker.lease")
+
+LONGEST_BEAT_SECONDS = 0.5
+"""Progress and a cancellation travel with the heartbeat, so it beats faster than a long lease alone would need."""
+
+
+class Lease:
+    """The right to work on a job, from shortly before the claim until it is closed or lost.
+
+    `step` is set by the training and read by the heartbeat; `cancel_requested` and `is_lost` go the other way. Each is
+    written by one thread alone.
+    """
+
+    def __init__(self, store: Store, seconds: float) -> None:
+        self.step = 0
+        self.cancel_requested = False
+        self._store = store
+        self._seconds = seconds
+        self._told_step = 0
+        self._renewed_at = time.monotonic()
+        self._fenced_off = False
+        self._failing = False
+        self._closed = threading.Event()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another attempt may hold the job by now: fenced off, or not renewed for a whole lease."""
+        return self._fenced_off or time.monotonic() - self._renewed_at > self._seconds
+
+    @contextmanager
+    def held(self, claim: Claim) -> Iterator[None]:
+        """Renew the lease of `claim` from a thread of its own until the block ends or `close` is called."""
+        thread = threading.Thread(target=self._beat_on, args=(claim,), name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.close()
+            thread.join()
+
+    def close(self) -> None:
+        """Stop renewing. What is written from here on has the rest of the lease to get through."""
+        self._closed.set()
+
+    def _beat_on(self, claim: Claim) -> None:
+        interval = min(self._seconds / 4, LONGEST_BEAT_SECONDS)
+        while not self._closed.wait(interval) and not self.is_lost:
+            self._beat(claim)
+
+    def _beat(self, claim: Claim) -> None:
+        asked_at, step = time.monotonic(), self.step
+        try:
+            with self._store.writing() as writer:
+                cancel_requested = renew_lease(writer, claim, self._seconds)
+                if step != self._told_step:
+                    record_progress(writer, claim, step)
+        except LeaseLost:
+            self._fenced_off = True
+        except SQLAlchemyError as error:
+            if not self._failing:
+                log.warning("lease_not_renewed", error=repr(error))
+            self._failing = True
+        else:
+            self._failing = False
+            self._renewed_at, self._told_step = asked_at, step
+            self.cancel_requested = cancel_requested

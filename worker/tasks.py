@@ -1,0 +1,24 @@
+"""The tasks, each as thin as its flow: the library works, `store` remembers, the base task claims and guards.
+
+A function here gets the attempt that `JobTask` made of the job's id.
+"""
+
+from __future__ import annotations
+
+from gradclinic.contract.parse import parse_spec
+from gradclinic.diagnosis import diagnose
+from gradclinic.fixes import propose_fixes
+from worker.base_task import Attempt
+
+
+def train_job(attempt: Attempt) -> None:
+    """Train the job's baseline, diagnose it, and propose fixes."""
+    # The main process registers this task but never runs it, and shall not carry torch: half a second and 200 MB.
+    from worker.training import train_baseline  # noqa: PLC0415 - see above
+
+    document = attempt.claim.document
+    spec = parse_spec(document)
+    history = train_baseline(spec, attempt)
+    diagnosis = diagnose(history, spec.diagnosis.thresholds)
+    fixes = propose_fixes(document, diagnosis)
+    attempt.conclude(history.facts, diagnosis.model_copy(update={"fixes": fixes}))

@@ -1,0 +1,52 @@
+"""The settings of service and worker, read from the environment (`GRADCLINIC_...`). Decides nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gradclinic.contract.limits import Limits
+
+PREFIX = "GRADCLINIC_"
+
+
+def limits_from_environment() -> Limits:
+    """Read the limits, each from a variable of its own: `max_layers` from `GRADCLINIC_MAX_LAYERS`."""
+    prefix = PREFIX.lower()
+    given = {name.lower().removeprefix(prefix): value for name, value in os.environ.items() if value}
+    return Limits.model_validate_strings({name: given[name] for name in Limits.model_fields if name in given})
+
+
+class Settings(BaseSettings):
+    """What can be set from outside. With none set, the embedded default is used: SQLite, no broker, this machine."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    data_dir: Path = Field(Path("var"), description="Folder of the embedded database.")
+    database_url: str | None = Field(None, repr=False, description="SQLAlchemy URL; without it SQLite in `data_dir`.")
+    broker_url: str | None = Field(None, repr=False, description="Celery broker; without it the worker needs none.")
+    broker_prefix: str = Field("gradclinic:", description="Stands before every key in Redis.")
+    data_root: Path | None = Field(None, description="Folder where `path` data may be read.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), description="Comma-separated; any one opens.")
+    torch_threads: int = Field(1, ge=1, description="Threads of every training; part of what makes it repeatable.")
+    lease_seconds: float = Field(15.0, gt=0, description="How long a silent worker keeps its job.")
+    max_attempts: int = Field(3, ge=1, description="How often a job is taken up before it is given up.")
+    reannounce_seconds: float = Field(5.0, gt=0, description="How long an announced job may wait unclaimed.")
+    dispatch_interval: float = Field(0.05, gt=0, description="Seconds between two looks at the job table.")
+    limits: Limits = Field(default_factory=limits_from_environment, description="How large a posted model may be.")
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: Any) -> Any:
+        return [key for part in value.split(",") if (key := part.strip())] if isinstance(value, str) else value
+
+    @property
+    def database(self) -> str:
+        """The URL in use. The embedded database is named by its whole path: a child may run in another folder."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'gradclinic.db'}"

@@ -6,7 +6,7 @@ where its sizes are inferred, one line in `gradclinic.model.layers`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
@@ -143,3 +143,9 @@ Layers = Annotated[
 
 for _model in (Sequential, Repeat, Residual):
     _model.model_rebuild()
+
+
+def type_names(union: object) -> frozenset[str]:
+    """Return the `type` of every member of a union of layers: `type_names(AnyActivation)` has "ReLU"."""
+    members: tuple[type[SpecModel], ...] = get_args(union)
+    return frozenset(name for member in members for name in get_args(member.model_fields["type"].annotation))

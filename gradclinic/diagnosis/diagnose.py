@@ -1,0 +1,68 @@
+"""From a history to a diagnosis: every rule is asked, consequences are tied to their causes, the worst stands first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gradclinic.contract.catalogue import RuleInfo
+from gradclinic.contract.diagnosis import Diagnosis, Finding, Health, RuleId, Severity
+from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.rule import Rule
+from gradclinic.diagnosis.rules import exploding_gradient, loss_not_decreasing, non_finite, vanishing_gradient
+from gradclinic.history import History
+
+RULES: tuple[Rule, ...] = (
+    vanishing_gradient.RULE,
+    exploding_gradient.RULE,
+    non_finite.RULE,
+    loss_not_decreasing.RULE,
+)
+"""All rules, causes before their consequences."""
+
+_WEIGHT: dict[Severity, int] = {"critical": 0, "warning": 1, "info": 2}
+
+
+def diagnose(history: History, thresholds: Mapping[str, float] | None = None) -> Diagnosis:
+    """Judge a history. The result has no fixes: those depend on the spec (`gradclinic.fixes`).
+
+    Args:
+        history: What was recorded. A rule whose signals are missing is named in `notes`, never passed silently.
+        thresholds: Overrides of documented thresholds, by name.
+    """
+    case = Case(history, thresholds)
+    findings: dict[RuleId, Finding] = {}
+    notes = []
+    for rule in RULES:
+        missing = [signal for signal in rule.signals if signal not in history]
+        if missing:
+            notes.append(f"{rule.id} was not judged: {', '.join(missing)} was not recorded.")
+        elif finding := rule.check(case):
+            findings[rule.id] = finding.model_copy(update={"caused_by": _cause_of(rule, findings)})
+    return Diagnosis(
+        health=_health(findings.values()),
+        outcome=history.facts.outcome,
+        findings=_ordered(list(findings.values())),
+        notes=notes,
+    )
+
+
+def _cause_of(rule: Rule, found: Mapping[RuleId, Finding]) -> RuleId | None:
+    """Return the first of the rule's possible causes that was found, and does harm itself."""
+    return next((cause for cause in rule.caused_by if cause in found and found[cause].severity != "info"), None)
+
+
+def _health(findings: Iterable[Finding]) -> Health:
+    severities = {finding.severity for finding in findings}
+    if "critical" in severities:
+        return "critical"
+    return "warning" if "warning" in severities else "healthy"
+
+
+def _ordered(findings: list[Finding]) -> list[Finding]:
+    """Sort by severity, causes before what follows from them; the sort is stable, and `RULES` has causes first."""
+    return sorted(findings, key=lambda finding: (_WEIGHT[finding.severity], finding.caused_by is not None))
+
+
+def catalogue() -> list[RuleInfo]:
+    """Return the documentation of every rule."""
+    return [rule.info() for rule in RULES]

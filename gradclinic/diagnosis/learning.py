@@ -1,0 +1,96 @@
+"""How well a training learned, on a scale that needs no knowledge of the task: skill.
+
+Skill is 1 - loss / trivial loss, or the same of the metric: 0 is a predictor that ignores its input, 1 a perfect one. A
+symptom becomes a finding by what it does to this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradclinic.contract.diagnosis import Severity
+from gradclinic.history import History
+
+FIRST_STEPS = 5
+"""Steps whose mean loss stands in for the trivial predictor's where that is not known."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Where a training stands between a trivial predictor and a perfect one.
+
+    `loss_skill` and `metric_skill` are at most 1, below 0 where worse than trivial, None where nothing is known.
+    """
+
+    diverged: bool
+    loss_skill: float | None
+    metric_skill: float | None
+    start_loss: float | None
+    end_loss: float | None
+    trivial_loss: float | None
+
+    @property
+    def skills(self) -> tuple[float, ...]:
+        """Those of the two that are known."""
+        return tuple(skill for skill in (self.loss_skill, self.metric_skill) if skill is not None)
+
+    def has_not_learned(self, skill: float) -> bool:
+        """Say whether nothing shows that the model is clearly better than trivial."""
+        return self.diverged or (bool(self.skills) and max(self.skills) < skill)
+
+    def is_harmed(self, skill: float) -> bool:
+        """Say whether anything shows that it should be better."""
+        return self.diverged or (bool(self.skills) and min(self.skills) < skill)
+
+    def severity(self, thresholds: dict[str, float]) -> Severity:
+        """Return how bad a symptom is that this training had."""
+        if self.has_not_learned(thresholds["not_learned_skill"]):
+            return "critical"
+        return "warning" if self.is_harmed(thresholds["harmed_skill"]) else "info"
+
+
+def judge_learning(history: History) -> Learning:
+    """Work out how well a training learned, from its losses, its metric, and what is trivial."""
+    facts = history.facts
+    losses = history["loss"].series() if "loss" in history else np.empty(0)
+    window = max(FIRST_STEPS, min(facts.steps_per_epoch or FIRST_STEPS, len(losses)))
+    start, end = _mean(losses[:FIRST_STEPS]), _mean(losses[-window:])
+    outcome = facts.outcome
+    trivial = facts.trivial.train_loss
+    # Without a known trivial loss the first losses stand in: a fresh network knows nothing of its input.
+    reference = trivial if trivial is not None else start
+    return Learning(
+        diverged=bool(len(losses) and not np.isfinite(losses[-1]))
+        or (outcome is not None and outcome.val_loss is None),
+        loss_skill=_loss_skill(end, reference),
+        metric_skill=_metric_skill(history),
+        start_loss=start,
+        end_loss=end,
+        trivial_loss=trivial,
+    )
+
+
+def _mean(losses: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float | None:
+    value = float(losses.mean()) if len(losses) else float("nan")
+    return value if np.isfinite(value) else None
+
+
+def _loss_skill(end: float | None, reference: float | None) -> float | None:
+    # A reference at or below zero bears no ratio (a loss may be negative); then the loss tells nothing by itself.
+    if end is None or reference is None or reference <= 0:
+        return None
+    return 1.0 - end / reference
+
+
+def _metric_skill(history: History) -> float | None:
+    facts = history.facts
+    if facts.outcome is None or facts.outcome.metric is None or facts.trivial.metric is None:
+        return None
+    name, value, trivial = facts.outcome.metric.name, facts.outcome.metric.value, facts.trivial.metric
+    if value is None:
+        return None
+    if name == "mae":
+        return 1.0 - value / trivial if trivial > 0 else None
+    return (value - trivial) / (1.0 - trivial) if trivial < 1 else None

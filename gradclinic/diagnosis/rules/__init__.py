@@ -1,0 +1,1 @@
+"""The rules, one a file. They do not import each other; `gradclinic.diagnosis.diagnose` lists them."""

@@ -1,0 +1,69 @@
+"""The loss ends where a predictor stands that ignores its input.
+
+Sees: skill, 1 - loss / trivial loss, and the same of the metric; it fires where both are below not_learned_skill.
+Without a known trivial loss, the first steps' stand in.
+
+Hurts: nothing was learned; whatever the curve looks like, the model answers the same to every input.
+
+Silent: where either the loss or the metric is clearly better than trivial.
+
+Source: the check of the initial loss against ln(C) in TheDeepChecker (arXiv 2204.00694), turned to the end of training.
+"""
+
+from __future__ import annotations
+
+from gradclinic.contract.diagnosis import Evidence, Finding
+from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.rule import Rule
+
+
+def check(case: Case) -> Finding | None:
+    """Fire where neither loss nor metric is clearly better than a trivial predictor's."""
+    learning = case.learning
+    threshold = case.thresholds["not_learned_skill"]
+    if not learning.has_not_learned(threshold):
+        return None
+    return Finding(
+        rule="loss_not_decreasing",
+        severity="critical",
+        first_step=0,
+        summary=_summary(case),
+        evidence=[
+            Evidence(signal=name, value=skill, threshold=threshold)
+            for name, skill in (("loss_skill", learning.loss_skill), ("metric_skill", learning.metric_skill))
+            if skill is not None
+        ],
+    )
+
+
+def _summary(case: Case) -> str:
+    learning = case.learning
+    if learning.diverged or learning.end_loss is None:
+        return "The loss did not end as a number."
+    if learning.trivial_loss is None:
+        return f"The loss went from {learning.start_loss:.3g} to {learning.end_loss:.3g}."
+    return f"The loss ended at {learning.end_loss:.3g}; a predictor that ignores its input reaches {learning.trivial_loss:.3g}."
+
+
+def _digits(lr: float) -> dict[str, object]:
+    return {
+        "model": {
+            "layers": [{"type": "Linear", "out_features": 32}, {"type": "ReLU"}, {"type": "Linear", "out_features": 10}]
+        },
+        "data": {"type": "digits"},
+        "loss": {"type": "CrossEntropyLoss"},
+        "optimizer": {"type": "SGD", "lr": lr},
+        "training": {"steps": 200},
+    }
+
+
+RULE = Rule(
+    id="loss_not_decreasing",
+    documentation=__doc__ or "",
+    signals=("loss",),
+    check=check,
+    thresholds=("not_learned_skill",),
+    caused_by=("non_finite", "vanishing_gradient", "exploding_gradient"),
+    sick=(_digits(1e-6),),
+    healthy=(_digits(0.1),),
+)

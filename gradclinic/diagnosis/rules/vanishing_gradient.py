@@ -1,0 +1,117 @@
+"""The gradient is lost on its way back: the first layers hardly get any.
+
+Sees: the backward gain from the network's output to its first trained layer (the product of the gains of all layers on
+the trunk), in the first steps and over the whole training; it fires below vanishing_gain.
+
+Hurts: layers near the input do not move, and what stands behind them learns from random features, or nothing at all.
+
+Silent: where the gradient was there at first and is gone because the loss has converged. Where training goes well all
+the same (an optimizer that rescales, such as Adam, or a residual path) it is told as info.
+
+Source: Hochreiter 1991; Bengio et al. 1994; Glorot & Bengio 2010; for the straight line over depth Schoenholz et al.
+2017, arXiv 1611.01232.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradclinic.contract.diagnosis import Evidence, Finding
+from gradclinic.diagnosis.attribution import attribute
+from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.gains import FIRST_STEPS, FLOOR, Gains
+from gradclinic.diagnosis.rule import Rule
+
+LASTING = 0.5
+"""Share of the steps in which the gain has to be below the threshold, where it was not from the start."""
+
+
+def check(case: Case) -> Finding | None:
+    """Fire where the product of backward gains falls below the threshold, early or for most of the training."""
+    gains = case.gains
+    if gains is None:
+        return None
+    threshold = case.thresholds["vanishing_gain"]
+    below = gains.total < np.log10(threshold)
+    early = gains.steps < gains.steps[0] + FIRST_STEPS
+    from_start = bool(np.median(gains.total[early]) < np.log10(threshold))
+    # Later on, small gradients at the first layers are a fault only while there is still something to learn.
+    later = bool(below.mean() >= LASTING) and case.severity != "info"
+    if not (from_start or later):
+        return None
+    window = early if from_start else below
+    row = int(np.argmax(below))
+    total = float(np.nanmedian(gains.total[window]))
+    return Finding(
+        rule="vanishing_gradient",
+        severity=case.severity,
+        first_step=int(gains.steps[row]),
+        layers=_starved(gains, window, threshold),
+        summary=_summary(gains, total),
+        evidence=_evidence(case, gains, row, total, threshold),
+        cause=attribute(gains.layers, gains.of_layers(window).tolist(), sign=-1),
+    )
+
+
+def _starved(gains: Gains, window: np.ndarray[Any, Any], threshold: float) -> list[str]:
+    """Name the layers with parameters that get less than the threshold's share of the output's gradient."""
+    arriving = np.nanmedian(gains.decades[window] - gains.decades[window, -1:], axis=0)
+    limit = np.log10(threshold)
+    return [
+        layer.name
+        for layer, decades in zip(gains.layers, arriving, strict=True)
+        if layer.parameters and decades < limit
+    ]
+
+
+def _summary(gains: Gains, total: float) -> str:
+    first, last = gains.layers[0].name, gains.layers[-1].name
+    if np.median(gains.decades[:, 0]) <= FLOOR:
+        return f"The gradient is lost entirely between {last} and {first}: less arrives than float32 can hold."
+    return f"The gradient shrinks by {-total:.1f} orders of magnitude from {last} to {first}."
+
+
+def _evidence(case: Case, gains: Gains, row: int, total: float, threshold: float) -> list[Evidence]:
+    step, first = int(gains.steps[row]), gains.layers[0].name
+    found = [
+        Evidence(signal="backward_gain", value=10**total, threshold=threshold, step=step, layer=first),
+        Evidence(signal="activation_grad_norm", value=float(10 ** gains.decades[row, 0]), step=step, layer=first),
+    ]
+    parameters = gains.layers[0].parameters
+    if parameters and "update_ratio" in case.history and parameters[0] in case.history["update_ratio"].subjects:
+        ratios = case.history["update_ratio"].series(parameters[0])
+        finite = ratios[np.isfinite(ratios)]
+        if len(finite):
+            found.append(Evidence(signal="update_ratio", value=float(np.median(finite)), layer=parameters[0]))
+    return found
+
+
+def _digits(layers: list[dict[str, Any]], optimizer: dict[str, Any], **model: Any) -> dict[str, Any]:
+    return {
+        "model": {"layers": layers, **model},
+        "data": {"type": "digits"},
+        "loss": {"type": "CrossEntropyLoss"},
+        "optimizer": optimizer,
+        "training": {"steps": 200},
+    }
+
+
+def _deep(activation: str, times: int) -> list[dict[str, Any]]:
+    turn = [{"type": "Linear", "out_features": 48}, {"type": activation}]
+    return [{"type": "Repeat", "times": times, "layers": turn}, {"type": "Linear", "out_features": 10}]
+
+
+RULE = Rule(
+    id="vanishing_gradient",
+    documentation=__doc__ or "",
+    signals=("activation_grad_norm", "loss"),
+    check=check,
+    thresholds=("vanishing_gain", "not_learned_skill", "harmed_skill"),
+    sick=(_digits(_deep("Sigmoid", 10), {"type": "SGD", "lr": 0.1}),),
+    healthy=(
+        _digits(_deep("Sigmoid", 1), {"type": "SGD", "lr": 0.5}),
+        _digits(_deep("ReLU", 2), {"type": "SGD", "lr": 0.1}),
+    ),
+)

@@ -1,0 +1,58 @@
+"""Packing tables: nothing is lost, nothing foreign is read."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gradclinic.errors import InvalidHistory
+from gradclinic.history import SignalTable, decode_table, encode_table
+from gradclinic.history.codec import as_recorded
+
+
+def table(values, start=0):
+    values = np.asarray(values, np.float64)
+    return SignalTable(
+        np.arange(start, start + len(values)), tuple(f"layers.{i}" for i in range(values.shape[1])), values
+    )
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(0, 12), st.integers(0, 5)), elements=st.floats()))
+def test_any_table_comes_back_as_it_was(values):
+    packed = encode_table(table(values, start=7))
+    back = decode_table(packed)
+    assert np.array_equal(back.values, values, equal_nan=True)
+    assert np.array_equal(np.signbit(back.values), np.signbit(values)) or np.isnan(values).any()
+    assert back.steps.tolist() == list(range(7, 7 + len(values)))
+    assert back.subjects == table(values).subjects
+
+
+@given(hnp.arrays(np.float64, 20, elements=st.floats(min_value=0, allow_infinity=True)))
+def test_recorded_numbers_keep_seven_digits_wherever_they_lie(values):
+    recorded = as_recorded(values)
+    finite = np.isfinite(values)
+    assert np.array_equal(recorded[~finite], values[~finite], equal_nan=True)
+    assert np.allclose(recorded[finite], values[finite], rtol=1e-6, atol=0)
+
+
+def test_ordinary_numbers_take_four_bytes_at_most_before_compression():
+    smooth = as_recorded(10 ** np.linspace(-8, 2, 100 * 60).reshape(100, 60))
+    assert len(encode_table(table(smooth))) < 4 * smooth.size
+
+
+def test_the_norm_that_float32_cannot_hold_is_kept():
+    values = [[1e39, 1e-44, 5.0]]
+    assert decode_table(encode_table(table(values))).values.tolist() == values
+
+
+@pytest.mark.parametrize("cut", [0, 3, 10, 20, -1])
+def test_bytes_that_were_cut_are_refused(cut):
+    packed = encode_table(table(np.ones((30, 3))))
+    with pytest.raises(InvalidHistory):
+        decode_table(packed[:cut])
+
+
+def test_a_version_that_is_not_known_is_refused():
+    with pytest.raises(InvalidHistory, match="version"):
+        decode_table(b"\x09" + encode_table(table(np.ones((2, 2))))[1:])

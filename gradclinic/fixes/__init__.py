@@ -1,0 +1,143 @@
+"""Changes of a posted spec that address what was found in its training, as JSON Patches, best first.
+
+A fix is proposed, not proven: its verdict is `untested` until a trial has trained the patched spec.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gradclinic.contract.catalogue import FixInfo
+from gradclinic.contract.diagnosis import Diagnosis, Finding, Fix, RuleId
+from gradclinic.errors import InvalidSpec
+from gradclinic.fixes import (
+    activation,
+    gradient_clipping,
+    initialization,
+    learning_rate,
+    normalization,
+    optimizer,
+    residual,
+)
+from gradclinic.fixes.candidate import Candidate, FixModule
+from gradclinic.fixes.catalogue import describe, references
+from gradclinic.fixes.patch import apply_patch
+from gradclinic.fixes.posted import Posted, read_posted
+from gradclinic.fixes.ranking import rank
+
+__all__ = ["FIXES", "apply_patch", "catalogue", "propose_fixes"]
+
+FIXES: tuple[FixModule, ...] = (
+    activation,
+    initialization,
+    normalization,
+    residual,
+    optimizer,
+    gradient_clipping,
+    learning_rate,
+)
+"""All kinds of fixes that exist."""
+
+IMPLIED_BY: Mapping[RuleId, tuple[RuleId, ...]] = {
+    "loss_not_decreasing": ("vanishing_gradient", "exploding_gradient", "non_finite")
+}
+"""Findings that follow from others also where the diagnosis does not say so: what cures those is what they need."""
+
+
+def propose_fixes(document: Mapping[str, Any], diagnosis: Diagnosis) -> list[Fix]:
+    """Propose fixes for the findings above `info`, best first. Every patch applies to `document` and gives a valid spec.
+
+    A finding that follows from another gets the other's fixes, and its own only where the other has none.
+
+    Raises:
+        InvalidSpec: The document is not a valid spec.
+    """
+    findings = [finding for finding in diagnosis.findings if finding.severity != "info"]
+    if not findings:
+        return []
+    posted = read_posted(document)
+    roots = [_root(finding, findings) for finding in findings]
+    proposals: list[_Proposal] = []
+    # Roots first, so that what follows from them finds their fixes.
+    for finding, root in sorted(zip(findings, roots, strict=True), key=lambda pair: pair[0] is not pair[1]):
+        of_root = [] if finding is root else [p for p in proposals if root.rule in p.addresses]
+        for proposal in of_root:
+            proposal.addresses.append(finding.rule)
+        if not of_root:
+            _propose_for(posted, finding, findings.index(finding), proposals)
+    return _finished(proposals, [finding.rule for finding in findings])
+
+
+def catalogue() -> list[FixInfo]:
+    """Return what there is to know about each kind of fix."""
+    return [describe(fix) for fix in FIXES]
+
+
+@dataclass
+class _Proposal:
+    """A candidate, what it addresses, and its place in the order (smaller is better)."""
+
+    fix: FixModule
+    candidate: Candidate
+    order: tuple[int, int, int]
+    addresses: list[RuleId] = field(default_factory=list)
+
+
+def _root(finding: Finding, findings: list[Finding]) -> Finding:
+    """Return the finding at the start of the chain that leads to this one; itself, where it follows from none."""
+    by_rule = {other.rule: other for other in reversed(findings)}
+    seen: list[Finding] = []
+    while finding not in seen:
+        seen.append(finding)
+        causes = [finding.caused_by, *IMPLIED_BY.get(finding.rule, ())]
+        finding = next((by_rule[rule] for rule in causes if rule in by_rule), finding)
+    return finding
+
+
+def _propose_for(posted: Posted, finding: Finding, place: int, proposals: list[_Proposal]) -> None:
+    """Add what addresses a finding; a patch that is there already addresses it too."""
+    known = {json.dumps(proposal.candidate.patch): proposal for proposal in proposals}
+    for fix in FIXES:
+        for candidate in fix.propose(posted, finding) if finding.rule in fix.ADDRESSES else ():
+            cure_or_treatment, at = rank(fix.KIND, finding)
+            order = (cure_or_treatment, place, at)
+            proposal = known.get(json.dumps(candidate.patch))
+            if proposal is None and _gives_a_valid_spec(posted, candidate):
+                proposal = _Proposal(fix, candidate, order)
+                proposals.append(proposal)
+            if proposal is not None:
+                proposal.order = min(proposal.order, order)
+                proposal.addresses.append(finding.rule)
+
+
+def _gives_a_valid_spec(posted: Posted, candidate: Candidate) -> bool:
+    """Whether the patched spec is valid: one at the limits of the contract (nesting, layers in a list) may not be."""
+    try:
+        apply_patch(posted.document, candidate.patch)
+    except InvalidSpec:
+        return False
+    return True
+
+
+def _finished(proposals: list[_Proposal], rules: list[RuleId]) -> list[Fix]:
+    fixes: list[Fix] = []
+    taken: set[str] = set()
+    for proposal in sorted(proposals, key=lambda proposal: proposal.order):
+        slug = proposal.candidate.slug
+        id_ = next(name for name in (slug, *(f"{slug}-{n}" for n in range(2, len(proposals) + 2))) if name not in taken)
+        taken.add(id_)
+        fixes.append(
+            Fix(
+                id=id_,
+                kind=proposal.fix.KIND,
+                title=proposal.candidate.title,
+                addresses=[rule for rule in dict.fromkeys(rules) if rule in proposal.addresses],
+                patch=proposal.candidate.patch,
+                why=proposal.candidate.why,
+                references=references(proposal.fix),
+            )
+        )
+    return fixes

@@ -1,0 +1,89 @@
+"""Replace activations that damp the gradient by one that passes it on.
+
+When it applies:
+    A vanishing gradient, or a loss that does not fall, in a model with saturating activations between its layers:
+    Sigmoid passes on at most a quarter of the gradient, Tanh less than all of it.
+
+What it changes:
+    Every such activation before the output layer becomes ReLU, with He initialization, which is what keeps the
+    variance behind it; or SELU with LeCun initialization, where nothing stands between that would break its
+    self-normalization. What follows the last weights belongs to the loss and stays.
+
+When it is known not to help:
+    When the activations are not what damps the gradient: ReLU with weights that are drawn too small vanishes just the
+    same. ReLU units can die at a high learning rate.
+
+Source:
+    - Glorot, Bordes & Bengio 2011, Deep sparse rectifier neural networks
+    - He et al. 2015, Delving deep into rectifiers, arXiv:1502.01852
+    - Klambauer et al. 2017, Self-normalizing neural networks, arXiv:1706.02515
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
+from gradclinic.contract.layers import Dropout, Residual
+from gradclinic.contract.naming import pointer
+from gradclinic.fixes.candidate import Candidate
+from gradclinic.fixes.initial_scale import HE, LECUN, Scheme, initialize
+from gradclinic.fixes.posted import ACTIVATIONS, NORMALIZATIONS, Place, Posted
+
+KIND: FixKind = "activation"
+ADDRESSES: tuple[RuleId, ...] = ("vanishing_gradient", "loss_not_decreasing")
+
+DAMPING = frozenset({
+    "Sigmoid", "Hardsigmoid", "LogSigmoid", "Tanh", "Hardtanh", "Softsign", "Tanhshrink", "Hardshrink", "Softshrink",
+})  # fmt: skip
+"""Their slope is below one, or zero, over much of their range; for the shrinking ones around 0 itself."""
+
+
+def propose(posted: Posted, finding: Finding) -> list[Candidate]:
+    """Propose ReLU with He initialization, then SELU with LeCun initialization."""
+    damping = [place for place in posted.hidden(ACTIVATIONS) if place.layer.type in DAMPING | _named(posted, finding)]
+    if not damping:
+        return []
+    old = " and ".join(dict.fromkeys(place.layer.type for place in damping))
+    relu = Candidate(
+        "activation-relu",
+        f"Replace {old} by ReLU, with He initialization",
+        _replace(posted, damping, "ReLU", HE),
+        f"{old} passes on only part of the gradient in each layer; ReLU passes on all of it where it is active, and "
+        "He initialization keeps its scale from layer to layer.",
+    )
+    selu = Candidate(
+        "activation-selu",
+        f"Replace {old} by SELU, with LeCun initialization",
+        _replace(posted, damping, "SELU", LECUN),
+        f"{old} passes on only part of the gradient in each layer; SELU draws mean and variance towards 0 and 1 in "
+        "plain chains of layers, and no unit can die.",
+    )
+    return [relu, selu] if _is_plain_chain(posted, damping) else [relu]
+
+
+def _named(posted: Posted, finding: Finding) -> set[str]:
+    """Return the hidden activations that the finding's cause calls by name; ReLU is what we would replace them by."""
+    if finding.cause is None or finding.cause.what != "activation":
+        return set()
+    words = set(re.findall(r"\w+", finding.cause.detail))
+    posted_types: set[str] = {place.layer.type for place in posted.hidden(ACTIVATIONS)}
+    return posted_types & words - {"ReLU", "SELU"}
+
+
+def _replace(posted: Posted, places: list[Place], type_: str, scheme: Scheme) -> list[dict[str, Any]]:
+    return [
+        {
+            "op": "replace",
+            "path": pointer(*place.keys),
+            "value": {"type": type_} if place.layer.name is None else {"type": type_, "name": place.layer.name},
+        }
+        for place in places
+    ] + initialize(posted, scheme)
+
+
+def _is_plain_chain(posted: Posted, damping: list[Place]) -> bool:
+    """Whether SELU's conditions hold: no dropout, normalization, sum or other activation would disturb it."""
+    others = posted.hidden((*NORMALIZATIONS, Dropout, Residual))
+    return not others and len(damping) == len(posted.hidden(ACTIVATIONS))

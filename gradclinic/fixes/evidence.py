@@ -1,0 +1,24 @@
+"""What several fixes read from a finding's evidence."""
+
+from __future__ import annotations
+
+from gradclinic.contract.diagnosis import Finding
+
+BEFORE_ANY_UPDATE = frozenset({"loss", "grad_norm", "grad_max", "grad_nonfinite", "activation_grad_norm"})
+"""What is measured in a step before its update: at step 0, it tells of the initialization alone."""
+
+TINY_UPDATE_RATIO = 1e-4
+"""Update-to-weight ratio below which learning is slow: TheDeepChecker's lower end, a tenth of the usual 1e-3 (cs231n)."""
+
+
+def is_broken_from_the_start(finding: Finding) -> bool:
+    """Whether values were not finite before the first update, which no learning rate or clipping can then help."""
+    return finding.rule == "non_finite" and any(
+        evidence.step == 0 and evidence.signal in BEFORE_ANY_UPDATE for evidence in finding.evidence
+    )
+
+
+def tiny_update_ratio(finding: Finding) -> float | None:
+    """Return the update-to-weight ratio that the finding rests on, if it is one that hardly learns."""
+    ratios = [e.value for e in finding.evidence if "update_ratio" in e.signal and e.value is not None]
+    return min((ratio for ratio in ratios if ratio < TINY_UPDATE_RATIO), default=None)

@@ -1,0 +1,177 @@
+"""The posted spec as the fixes see it: every layer at its place in the document, with its role and its input shapes.
+
+Shapes are worked out on paper, from the sizes that stand in the spec; a layer whose arithmetic is not known here
+makes the shapes behind it unknown, and a fix that needs them then stays silent. Nothing is changed here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from gradclinic.contract.activations import AnyActivation
+from gradclinic.contract.layers import AnyLayer, Dropout, Flatten, Linear, Normalization, Repeat, Residual, Sequential
+from gradclinic.contract.parse import parse_spec
+from gradclinic.contract.spec import JobSpec
+
+Keys = tuple[str | int, ...]
+"""The keys that lead to a value of the document: `("model", "layers", 2)` is `/model/layers/2`."""
+
+Shape = tuple[int, ...] | None
+"""The shape of one sample, without the batch; None where it cannot be told."""
+
+Layers = tuple[AnyLayer, ...]
+
+Role = Literal["hidden", "output", "tail"]
+"""`output` is the last layer with weights and whatever holds it, `tail` what follows it and belongs to the loss."""
+
+ACTIVATIONS = get_args(AnyActivation)
+NORMALIZATIONS = get_args(Normalization)
+WEIGHTED = (Linear,)
+"""The layers that mix their inputs by a weight matrix."""
+
+_MAX_TURNS_TO_SETTLE = 8
+"""Turns after which a `Repeat` whose shape still changes counts as unknown; a chain of Linear settles in one."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer where it stands in the document.
+
+    `inputs` are the shapes that arrive, over all turns of the `Repeat`s around it; `turns` is how often it is built.
+    """
+
+    keys: Keys
+    layer: AnyLayer
+    role: Role
+    inputs: frozenset[Shape]
+    turns: int
+
+    @property
+    def index(self) -> int:
+        """Its place among its siblings."""
+        return int(self.keys[-1])
+
+    @property
+    def is_in_shortcut(self) -> bool:
+        """Whether it stands in the shortcut of a `Residual` rather than on the main road."""
+        return "shortcut" in self.keys
+
+
+@dataclass(frozen=True)
+class Posted:
+    """A valid spec as posted, parsed, and laid out in forward order; combinators stand before what they hold."""
+
+    document: Mapping[str, Any]
+    spec: JobSpec
+    places: Mapping[Keys, Place]
+
+    def hidden(self, types: tuple[type, ...]) -> list[Place]:
+        """Return the places of these types that stand before the output layer."""
+        return [place for place in self.places.values() if place.role == "hidden" and isinstance(place.layer, types)]
+
+
+def read_posted(document: Mapping[str, Any]) -> Posted:
+    """Lay out a spec.
+
+    Raises:
+        InvalidSpec: The document is not a valid spec.
+    """
+    spec = parse_spec(document)
+    road = _Road()
+    road.follow(spec.model.layers, ("model", "layers"), spec.data.facts().input_shape, turns=1)
+    roles: dict[Keys, Role] = {}
+    _mark_end(spec.model.layers, ("model", "layers"), roles)
+    places = {
+        keys: Place(keys, layer, roles.get(keys, "hidden"), frozenset(road.inputs[keys]), turns)
+        for keys, (layer, turns) in road.layers.items()
+    }
+    return Posted(document, spec, places)
+
+
+def held_layers(layer: AnyLayer, keys: Keys) -> Iterator[tuple[Keys, Layers]]:
+    """Yield the lists of layers that a combinator at `keys` holds, the main road first."""
+    if isinstance(layer, Sequential | Repeat | Residual):
+        yield (*keys, "layers"), layer.layers
+    if isinstance(layer, Residual) and layer.shortcut != "identity":
+        yield (*keys, "shortcut"), layer.shortcut
+
+
+def output_shape(layers: Layers, shape: Shape) -> Shape:
+    """Return the shape that `layers` make of one sample of `shape`."""
+    return _Road().follow(layers, (), shape, turns=1)
+
+
+class _Road:
+    """Follows a sample through the layers, and notes what arrives where."""
+
+    def __init__(self) -> None:
+        self.layers: dict[Keys, tuple[AnyLayer, int]] = {}
+        self.inputs: dict[Keys, set[Shape]] = {}
+        # Without it, nested Repeats whose first turn changes the shape would double the work a level.
+        self._known: dict[tuple[Keys, Shape], Shape] = {}
+
+    def follow(self, layers: Layers, keys: Keys, shape: Shape, turns: int) -> Shape:
+        if (keys, shape) in self._known:
+            return self._known[keys, shape]
+        arrived = shape
+        for index, layer in enumerate(layers):
+            here = (*keys, index)
+            self.layers.setdefault(here, (layer, turns))
+            self.inputs.setdefault(here, set()).add(shape)
+            shape = self._pass(layer, here, shape, turns)
+        self._known[keys, arrived] = shape
+        return shape
+
+    def _pass(self, layer: AnyLayer, keys: Keys, shape: Shape, turns: int) -> Shape:
+        if isinstance(layer, Repeat):
+            return self._repeat(layer, keys, shape, turns)
+        if isinstance(layer, Sequential | Residual):
+            ends = [self.follow(held, where, shape, turns) for where, held in held_layers(layer, keys)]
+            return ends[0]
+        return _leaf_output(layer, shape)
+
+    def _repeat(self, layer: Repeat, keys: Keys, shape: Shape, turns: int) -> Shape:
+        for _ in range(min(layer.times, _MAX_TURNS_TO_SETTLE)):
+            arrived, shape = shape, self.follow(layer.layers, (*keys, "layers"), shape, turns * layer.times)
+            if shape == arrived:
+                return shape
+        return shape if layer.times <= _MAX_TURNS_TO_SETTLE else None
+
+
+def _leaf_output(layer: AnyLayer, shape: Shape) -> Shape:
+    match layer:
+        case _ if shape is None:
+            return None
+        case Linear():
+            return (*shape[:-1], layer.out_features) if shape else None
+        case Flatten():
+            return _flattened(layer, shape)
+        case Dropout():
+            return shape
+        case _ if isinstance(layer, ACTIVATIONS + NORMALIZATIONS):
+            return shape
+    return None
+
+
+def _flattened(layer: Flatten, shape: tuple[int, ...]) -> Shape:
+    dimensions = len(shape) + 1  # the batch is 0
+    start, end = (dim + dimensions if dim < 0 else dim for dim in (layer.start_dim, layer.end_dim))
+    if not 1 <= start <= end < dimensions:  # joined with the batch, or no such dimension
+        return None
+    return (*shape[: start - 1], math.prod(shape[start - 1 : end]), *shape[end:])
+
+
+def _mark_end(layers: Layers, keys: Keys, roles: dict[Keys, Role]) -> bool:
+    """Mark the output layer and what follows it, from the back; say whether these layers hold it."""
+    for index in reversed(range(len(layers))):
+        here, layer = (*keys, index), layers[index]
+        # Both roads of a Residual are marked, not only up to the first that holds one: each ends in an output of its own.
+        holds_output = [_mark_end(held, where, roles) for where, held in held_layers(layer, here)]
+        if any(holds_output) or isinstance(layer, WEIGHTED):
+            roles[here] = "output"
+            return True
+        roles[here] = "tail"
+    return False

@@ -1,0 +1,153 @@
+"""The dispatcher: what it sends, what it holds back, and what it survives."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
+
+from store.jobs import find_job
+from store.queue import claim_job
+from store.settings import Settings
+from store.transactions import Store, Writer
+from worker.dispatcher import Dispatcher
+
+
+class FlakyStore(Store):
+    """A store whose database goes away when it is told to."""
+
+    away = False
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        if self.away:
+            raise OperationalError("BEGIN", {}, ConnectionError("the server closed the connection"))
+        with super().writing() as writer:
+            yield writer
+
+
+class Sent(list[str]):
+    """The ids sent so far."""
+
+    def wait_for(self, job_id: str, seconds: float = 5.0) -> bool:
+        deadline = time.monotonic() + seconds
+        while job_id not in self and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return job_id in self
+
+
+@pytest.fixture
+def sent() -> Sent:
+    return Sent()
+
+
+def make_dispatcher(
+    store: Store,
+    settings: Settings,
+    send: Callable[[str], None],
+    *,
+    room: int = 100,
+    report_alive: Callable[[], None] = lambda: None,
+) -> Dispatcher:
+    return Dispatcher(store, settings, room=lambda: room, send=send, report_alive=report_alive)
+
+
+@contextmanager
+def running(dispatcher: Dispatcher) -> Iterator[None]:
+    dispatcher.start()
+    try:
+        yield
+    finally:
+        dispatcher.stop()
+        dispatcher.join(5.0)
+
+
+def test_each_queued_job_is_sent_once(store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]):
+    dispatcher = make_dispatcher(store, settings, sent.append)
+    job_ids = [post_job() for _ in range(3)]
+    assert dispatcher.run_round() == job_ids
+    assert dispatcher.run_round() == []
+    assert sent == job_ids
+
+
+def test_no_more_is_sent_than_there_is_room_for(
+    store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]
+):
+    job_ids = [post_job() for _ in range(3)]
+    assert make_dispatcher(store, settings, sent.append, room=0).run_round() == []
+    assert make_dispatcher(store, settings, sent.append, room=2).run_round() == job_ids[:2]
+
+
+def test_a_job_whose_message_was_lost_is_sent_again(
+    store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]
+):
+    soon = settings.model_copy(update={"reannounce_seconds": 0.1})
+    dispatcher = make_dispatcher(store, soon, sent.append)
+    job_id = post_job()
+    dispatcher.run_round()
+    time.sleep(0.15)
+    dispatcher.run_round()
+    assert sent == [job_id, job_id]
+
+
+def test_a_job_of_a_silent_worker_is_swept_up_and_sent(
+    store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]
+):
+    job_id = post_job()
+    with store.writing() as writer:
+        claim_job(writer, job_id, worker="silent", lease_seconds=0.05)
+    time.sleep(0.1)
+    make_dispatcher(store, settings, sent.append).run_round()
+    assert sent == [job_id]
+    with store.reading() as reader:
+        assert find_job(reader, job_id).status == "queued"
+
+
+def test_it_survives_a_database_outage_and_says_so_once(
+    store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]
+):
+    flaky = FlakyStore(store.engine)
+    rounds = threading.Semaphore(0)
+    with (
+        capture_logs() as logs,
+        running(make_dispatcher(flaky, settings, sent.append, report_alive=rounds.release)),
+    ):
+        assert rounds.acquire(timeout=5)
+        flaky.away = True
+        job_id = post_job()
+        assert not sent.wait_for(job_id, seconds=0.3)
+        flaky.away = False
+        assert sent.wait_for(job_id)
+        assert rounds.acquire(timeout=5)
+    said = [line["event"] for line in logs]
+    assert said.count("dispatcher_failed") == 1
+    assert said.count("dispatcher_recovered") == 1
+
+
+def test_it_survives_a_broker_outage(store: Store, settings: Settings, post_job: Callable[[], str]):
+    soon = settings.model_copy(update={"reannounce_seconds": 0.1})
+    sent, refusals = Sent(), [ConnectionError("no broker"), ConnectionError("no broker")]
+
+    def send(job_id: str) -> None:
+        if refusals:
+            raise refusals.pop()
+        sent.append(job_id)
+
+    with running(make_dispatcher(store, soon, send)):
+        assert sent.wait_for(post_job())
+    assert refusals == []
+
+
+def test_it_stops_within_a_round(store: Store, settings: Settings, sent: Sent):
+    dispatcher = make_dispatcher(store, settings, sent.append)
+    dispatcher.start()
+    began = time.monotonic()
+    dispatcher.stop()
+    dispatcher.join(5.0)
+    assert time.monotonic() - began < 1.0
+    assert not any(thread.name == "dispatcher" for thread in threading.enumerate())

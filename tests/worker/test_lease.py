@@ -1,0 +1,89 @@
+"""The heartbeat: what it keeps alive, what it brings back, and when it gives up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy import text
+
+from store.jobs import find_job, request_cancel
+from store.queue import Claim, claim_job, sweep_expired
+from store.transactions import Store
+from worker.lease import Lease
+
+SECONDS = 0.6
+
+
+def claim(store: Store, job_id: str) -> Claim:
+    with store.writing() as writer:
+        held = claim_job(writer, job_id, worker="test", lease_seconds=SECONDS)
+    assert held is not None
+    return held
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def sweep(store: Store) -> list[str]:
+    with store.writing() as writer:
+        return sweep_expired(writer, max_attempts=3)
+
+
+def test_a_held_lease_outlives_its_length(store: Store, post_job: Callable[[], str]):
+    job_id = post_job()
+    lease = Lease(store, SECONDS)
+    with lease.held(claim(store, job_id)):
+        time.sleep(2 * SECONDS)
+        assert sweep(store) == []
+        assert not lease.is_lost
+    time.sleep(1.5 * SECONDS)
+    assert sweep(store) == [job_id]
+
+
+def test_the_heartbeat_tells_the_progress(store: Store, post_job: Callable[[], str]):
+    job_id = post_job()
+    lease = Lease(store, SECONDS)
+
+    def told() -> int:
+        with store.reading() as reader:
+            return find_job(reader, job_id).progress.step
+
+    with lease.held(claim(store, job_id)):
+        lease.step = 42
+        assert eventually(lambda: told() == 42)
+
+
+def test_a_cancellation_comes_back_with_the_heartbeat(store: Store, post_job: Callable[[], str]):
+    job_id = post_job()
+    lease = Lease(store, SECONDS)
+    with lease.held(claim(store, job_id)):
+        assert not lease.cancel_requested
+        with store.writing() as writer:
+            request_cancel(writer, job_id)
+        assert eventually(lambda: lease.cancel_requested)
+
+
+def test_a_lease_that_another_attempt_took_is_lost(store: Store, post_job: Callable[[], str]):
+    job_id = post_job()
+    lease = Lease(store, seconds=60.0)
+    first = claim(store, job_id)
+    time.sleep(1.1 * SECONDS)
+    assert sweep(store) == [job_id]
+    with lease.held(first):
+        assert eventually(lambda: lease.is_lost)
+
+
+def test_a_lease_that_cannot_be_renewed_is_lost_when_it_runs_out(store: Store, post_job: Callable[[], str]):
+    lease = Lease(store, SECONDS)
+    with lease.held(claim(store, post_job())):
+        with store.writing() as writer:
+            writer.connection.execute(text("ALTER TABLE jobs RENAME TO jobs_away"))
+        assert not lease.is_lost
+        assert eventually(lambda: lease.is_lost, seconds=3 * SECONDS)

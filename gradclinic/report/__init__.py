@@ -1,7 +1,15 @@
 """Reports of a job and its diagnosis for people. Text for a terminal; knows neither torch nor HTTP."""
 
 from gradclinic.report.naming import abbreviate_layers
-from gradclinic.report.overview import POINTS, SIGNALS, Overview, overview_of_document, overview_of_history
+from gradclinic.report.overview import (
+    POINTS,
+    SIGNALS,
+    Overview,
+    overview_of_document,
+    overview_of_history,
+    render_overview,
+)
+from gradclinic.report.resolved import render_resolved
 from gradclinic.report.text import render_job, render_text
 
 __all__ = [
@@ -12,5 +20,7 @@ __all__ = [
     "overview_of_document",
     "overview_of_history",
     "render_job",
+    "render_overview",
+    "render_resolved",
     "render_text",
 ]

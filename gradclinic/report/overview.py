@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -42,6 +43,18 @@ class Overview:
 
     loss: Sequence[float | None] = ()
     gradients: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every layer has a finite gradient."""
+        return all(math.isfinite(size) for size in self.gradients.values())
+
+    def completed_by(self, other: Overview) -> Overview:
+        """Take the gradients that are not finite here from another overview, such as one of the first steps alone."""
+        known = {layer: size for layer, size in self.gradients.items() if math.isfinite(size)}
+        return Overview(
+            self.loss, {layer: known.get(layer, other.gradients.get(layer, math.nan)) for layer in self.gradients}
+        )
 
 
 def overview_of_history(history: History) -> Overview:
@@ -84,6 +97,16 @@ def _recorded(step: Iterable[float | None]) -> bool:
     return any(value is not None for value in step)
 
 
+def render_overview(overview: Overview) -> RenderableType:
+    """Lay out all pictures, each under its name."""
+    parts: list[RenderableType] = []
+    if (loss := draw_loss(overview)) is not None:
+        parts.append(Text.assemble(("loss  ", "dim"), loss))
+    if (gradients := draw_gradients(overview)) is not None:
+        parts.append(gradients)
+    return Group(*parts) if parts else Text("Nothing is recorded yet of what the pictures show.")
+
+
 def draw_loss(overview: Overview) -> Text | None:
     """Draw the training loss over the steps; None where none was recorded."""
     known = [value for value in overview.loss if value is not None]
@@ -112,9 +135,10 @@ def draw_gradients(overview: Overview) -> RenderableType | None:
         # The smallest one still gets a sliver; only a gradient that is exactly zero has no bar at all.
         share = (math.log10(size) - top) / span * 0.97 + 1 if size > 0 else 0.0
         table.add_row(foreign(layer), number(size), Text(bar(share, _BAR_WIDTH), _colour(top, size)))
+    title = Text("gradient norm by layer, input first (median over the steps)", "bold underline")
     scale = f"The length is the logarithm; the full width is {span:.0f} powers of ten."
     left_out = f" {len(shown)} of {len(sizes)} layers are shown." if len(shown) < len(sizes) else ""
-    return Group(table, Text(scale + left_out, "dim"))
+    return Group(title, Padding(Group(table, Text(scale + left_out, "dim")), (0, 0, 0, 2)))
 
 
 def _colour(top: float, size: float) -> str:

@@ -75,7 +75,7 @@ def _render_body(diagnosis: Diagnosis, job: Job | None, overview: Overview) -> l
     parts.extend((Text(), _heading(_count(len(diagnosis.findings), "finding"))))
     parts.extend(_spaced([render_finding(finding) for finding in diagnosis.findings]))
     if (gradients := draw_gradients(overview)) is not None:
-        parts.extend((Text(), _heading("gradient norm by layer, input first"), Padding(gradients, (0, 0, 0, 2))))
+        parts.extend((Text(), gradients))
     if diagnosis.findings or diagnosis.fixes:
         best_first = ", best first" if len(diagnosis.fixes) > 1 else ""
         parts.extend((Text(), _heading(_count(len(diagnosis.fixes), "fix", "fixes") + best_first)))

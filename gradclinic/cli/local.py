@@ -1,0 +1,112 @@
+"""The command that needs no service: a whole job in this process. The one command that needs torch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Group
+
+from gradclinic.cli.exits import ExitCode, exit_code_of
+from gradclinic.cli.options import AsJson, FailOnOption, SpecPath, Timeout
+from gradclinic.cli.printing import print_json, print_report
+from gradclinic.cli.progress import ShowProgress, progress_shown
+from gradclinic.cli.source import read_source
+from gradclinic.cli.telling import faults_told, tell
+from gradclinic.contract.diagnosis import Diagnosis
+from gradclinic.contract.parse import parse_spec
+from gradclinic.contract.resolved import ResolvedSpec
+from gradclinic.contract.spec import JobSpec
+from gradclinic.diagnosis import check_thresholds, diagnose
+from gradclinic.errors import InvalidSpec, TrainingCancelled
+from gradclinic.fixes import propose_fixes
+from gradclinic.history import History
+from gradclinic.report import overview_of_history, render_text
+
+SHOW_EVERY_SECONDS = 0.1
+"""Between two looks at the progress; a step of a small model takes a hundredth of that."""
+
+
+def run(
+    *, spec: SpecPath, timeout: Timeout = None, fail_on: FailOnOption = "critical", as_json: AsJson = False
+) -> None:
+    """Train and diagnose a spec in this process, without a service (needs PyTorch)."""
+    source = read_source(spec)
+    with faults_told(source):
+        document = source.load()
+        parsed, resolved = check_spec(document)
+    try:
+        history = _train(parsed, resolved.steps, timeout)
+    except TrainingCancelled as error:
+        tell(f"Not finished within {timeout:g} s. {error}")
+        raise typer.Exit(ExitCode.NOT_FINISHED) from error
+    diagnosis = _diagnose(parsed, document, history)
+    if as_json:
+        print_json({"job": None, "diagnosis": diagnosis})
+    else:
+        print_report(Group("", render_text(None, diagnosis, overview_of_history(history), name=parsed.name)))
+    raise typer.Exit(exit_code_of(diagnosis, fail_on))
+
+
+def check_spec(document: Any) -> tuple[JobSpec, ResolvedSpec]:
+    """Check a spec in this process as a service would: its words, its thresholds, and the shapes of its model.
+
+    Raises:
+        InvalidSpec: Something is wrong; `faults` lists every place.
+    """
+    parsed = parse_spec(document)
+    if faults := check_thresholds(parsed.diagnosis.thresholds):
+        raise InvalidSpec(faults)
+    with _torch_needed():
+        from gradclinic.model import resolve_spec  # noqa: PLC0415 - the other commands work without torch
+    return parsed, resolve_spec(parsed)
+
+
+def _train(spec: JobSpec, steps: int, timeout: float | None) -> History:
+    with _torch_needed():
+        from gradclinic.training import Observer, set_threads, train  # noqa: PLC0415 - likewise
+
+    class Watcher(Observer):
+        """Shows the progress, and stops the training when its time is up."""
+
+        def __init__(self, show: ShowProgress) -> None:
+            self._show = show
+            self._deadline = math.inf if timeout is None else time.monotonic() + timeout
+            self._shown_at = -math.inf
+
+        def on_step(self, done: int) -> None:
+            now = time.monotonic()
+            if now - self._shown_at >= SHOW_EVERY_SECONDS or done == steps:
+                self._shown_at = now
+                self._show("training", done, steps)
+
+        def should_stop(self) -> bool:
+            return time.monotonic() > self._deadline
+
+    set_threads()
+    with progress_shown() as show:
+        return train(spec, observer=Watcher(show)).history
+
+
+def _diagnose(spec: JobSpec, document: Any, history: History) -> Diagnosis:
+    diagnosis = diagnose(history, spec.diagnosis.thresholds)
+    return diagnosis.model_copy(update={"fixes": propose_fixes(document, diagnosis)})
+
+
+@contextmanager
+def _torch_needed() -> Iterator[None]:
+    """Say how to get torch where an import inside finds it missing, and end the program."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in {"torch", "sklearn"}:
+            raise
+        tell(
+            f"Training in this process needs {error.name}, which is not installed: pip install 'gradclinic[torch]'. "
+            "A service can train it instead: gradclinic submit SPEC --wait --url URL"
+        )
+        raise typer.Exit(ExitCode.NOT_DONE) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from celery import Celery
@@ -14,7 +14,7 @@ TASK_TRAIN = "gradclinic.train_job"
 QUEUE = "gradclinic"
 """The queue that the messages go to."""
 
-TIMEOUT_SECONDS = 2.0
+TIMEOUT_SECONDS = 2
 """How long a request waits for a broker that does not answer."""
 
 QUIET_SECONDS = 5.0
@@ -56,6 +56,18 @@ class Bell:
         except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, the job is safe in its row
             self._quiet_until = time.monotonic() + QUIET_SECONDS
             log.warning("bell_not_heard", job_id=job_id, error=f"{type(error).__name__}: {error}")
+
+    def check(self) -> Literal["none", "ok", "unreachable"]:
+        """Tell whether the broker answers, within seconds. `none` is the embedded system, which needs none."""
+        if self._celery is None:
+            return "none"
+        try:
+            with self._celery.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=TIMEOUT_SECONDS)
+        except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, it does not answer
+            log.warning("broker_unreachable", error=f"{type(error).__name__}: {error}")
+            return "unreachable"
+        return "ok"
 
     def close(self) -> None:
         """Close the connections to the broker."""

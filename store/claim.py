@@ -37,6 +37,7 @@ def write_fenced(writer: Writer, claim: Claim, **values: Any) -> bool:
     Raises:
         LeaseLost: The claim no longer holds.
     """
+    values = values or {"attempt": claim.attempt}  # an update that changes nothing checks and locks all the same
     statement = update(jobs).where(*still_held(claim)).values(**values).returning(jobs.c.cancel_requested)
     row = writer.connection.execute(statement).one_or_none()
     if row is None:

@@ -9,9 +9,13 @@ from sqlalchemy import insert, select, update
 from gradclinic.errors import NotFound
 from gradclinic.history import History, RunFacts, concatenate, decode_table, encode_table
 from store.claim import Claim, write_fenced
+from store.cursor import refuse_unstorable
 from store.ids import is_id
 from store.tables import history_chunks, jobs, runs
 from store.transactions import Reader, Writer
+
+LAST_STEP = 2**31 - 1
+"""The largest step that the table can hold."""
 
 
 def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
@@ -20,9 +24,11 @@ def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
     Raises:
         LeaseLost: The claim no longer holds.
     """
-    done = (part.last_step or 0) + 1 if part.last_step is not None else None
-    progress = {} if done is None else {"step": done}
-    write_fenced(writer, claim, version=jobs.c.version + 1, **progress)
+    if part.last_step is None:
+        write_fenced(writer, claim)
+        return
+    done = part.last_step + 1
+    write_fenced(writer, claim, step=done, version=jobs.c.version + 1)
     rows = [
         {
             "run_id": claim.run_id,
@@ -35,9 +41,8 @@ def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
         for signal, table in part.tables.items()
         if len(table.steps)
     ]
-    if rows:
-        writer.connection.execute(insert(history_chunks), rows)
-        writer.connection.execute(update(runs).where(runs.c.id == claim.run_id).values(steps_done=done))
+    writer.connection.execute(insert(history_chunks), rows)
+    writer.connection.execute(update(runs).where(runs.c.id == claim.run_id).values(steps_done=done))
 
 
 def save_facts(writer: Writer, claim: Claim, facts: RunFacts) -> None:
@@ -64,9 +69,12 @@ def read_history(  # noqa: PLR0913 - the parameters of the HTTP history
     Only the chunks that hold some of it are unpacked.
 
     Raises:
+        InvalidSpec: A signal's name holds a character that no database can.
         NotFound: There is no run with that id.
     """
+    refuse_unstorable({"/signals": signals or ()})
     facts = _read_facts(reader, run_id)
+    start, stop = min(start, LAST_STEP), None if stop is None else min(stop, LAST_STEP)
     chunks = history_chunks.c
     query = select(chunks.signal, chunks.payload).where(chunks.run_id == run_id, chunks.last_step >= start)
     if stop is not None:

@@ -34,6 +34,7 @@ def add_job(writer: Writer, *, document: dict[str, Any], spec: JobSpec, steps: i
             created_at=now,
             cancel_requested=False,
             attempt=0,
+            losses=0,
             version=1,
             document=json.dumps(document, allow_nan=False, separators=(",", ":")),
         )

@@ -66,6 +66,7 @@ def claim_job(writer: Writer, job_id: str, *, worker: str, lease_seconds: float)
         worker=worker[:200],
         lease_until=writer.now() + timedelta(seconds=lease_seconds),
         step=0,
+        health=None,
         run={"steps_done": 0, "outcome": None, "facts": None, "health": None},
     )
     if not taken:
@@ -126,16 +127,18 @@ def end_cancelled(writer: Writer, claim: Claim) -> None:
 def sweep_expired(writer: Writer, *, max_attempts: int) -> list[str]:
     """Take jobs back whose worker went silent, and return the ids of all that moved.
 
-    They go back to the queue; those that were asked to stop end as cancelled, those without attempts left as failed.
+    They go back to the queue; those that were asked to stop end as cancelled, those that lost `max_attempts` workers as
+    failed. An attempt that a worker handed back when it shut down is no loss.
     """
     now = writer.now()
-    columns = (jobs.c.id, jobs.c.attempt, jobs.c.status, jobs.c.cancel_requested)
+    columns = (jobs.c.id, jobs.c.attempt, jobs.c.losses, jobs.c.status, jobs.c.cancel_requested)
     expired = _expired(now).with_only_columns(*columns).with_for_update(skip_locked=True)
     moved = []
     for row in writer.connection.execute(expired).all():
-        to, values = _after_loss(row.status, row.attempt, row.cancel_requested, max_attempts)
+        losses = row.losses + 1
+        to, values = _after_loss(row.status, losses, row.cancel_requested, max_attempts)
         unchanged = (jobs.c.attempt == row.attempt, jobs.c.lease_until < now)
-        if move_job(writer, row.id, to, where=unchanged, **values):
+        if move_job(writer, row.id, to, where=unchanged, losses=losses, **values):
             moved.append(row.id)
     return moved
 
@@ -150,16 +153,16 @@ def _expired(now: datetime) -> Select[str]:
     return select(jobs.c.id).where(jobs.c.status.in_(HELD), jobs.c.lease_until < now)
 
 
-def _after_loss(status: JobStatus, attempt: int, cancelled: bool, most: int) -> tuple[JobStatus, dict[str, Any]]:
+def _after_loss(status: JobStatus, losses: int, cancelled: bool, most: int) -> tuple[JobStatus, dict[str, Any]]:
     if cancelled:
         return "cancelled", {}
-    if attempt < most and status == "training":
-        return "queued", {"announced_at": None, "step": 0}
-    times = "once" if attempt == 1 else f"{attempt} times"
+    if losses < most and status == "training":
+        return "queued", {"announced_at": None, "step": 0, "health": None}
+    times = "once, and its" if losses == 1 else f"{losses} times, and each time its"
     error = JobError(
         type="worker_lost",
         title="The worker died while it trained",
-        detail=f"The training was taken up {times}, and each time its worker died or went silent. When a process takes "
+        detail=f"The training was taken up {times} worker died or went silent. When a process takes "
         "more memory than the machine has, the system kills it, and that looks just like this: try a smaller model or "
         "batch, or give the worker more memory. The worker's log tells more.",
     )

@@ -11,6 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
 from gradclinic.errors import GradclinicError
@@ -51,12 +52,22 @@ def ensure_schema(engine: Engine) -> None:
 
 
 def migrate(engine: Engine, to: str = "head") -> None:
-    """Migrate a database upwards, one process at a time."""
+    """Migrate a database upwards, one process at a time.
+
+    Raises:
+        SchemaOutdated: Its migration is none of this version's.
+    """
     with _alone(engine), for_writing(engine).connect() as connection:
         if to == "head" and _revision(connection) == _head():
             return
-        connection.rollback()
-        command.upgrade(alembic_config(connection), to)
+        connection.rollback()  # the look began a transaction
+        try:
+            command.upgrade(alembic_config(connection), to)
+        except CommandError as error:
+            raise SchemaOutdated(
+                f"The database cannot be migrated: {error}. It was probably made by another version; start that one, or "
+                "give this one a new database."
+            ) from error
 
 
 def schema_is_current(reader: Reader) -> bool:

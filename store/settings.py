@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), description="Comma-separated; any one opens.")
     torch_threads: int = Field(1, ge=1, description="Threads of every training; part of what makes it repeatable.")
     lease_seconds: float = Field(15.0, gt=0, description="How long a silent worker keeps its job.")
-    max_attempts: int = Field(3, ge=1, description="How often a job is taken up before it is given up.")
+    max_attempts: int = Field(3, ge=1, description="How many workers a job may lose before it is given up.")
     reannounce_seconds: float = Field(5.0, gt=0, description="How long an announced job may wait unclaimed.")
     dispatch_interval: float = Field(0.05, gt=0, description="Seconds between two looks at the job table.")
     limits: Limits = Field(default_factory=limits_from_environment, description="How large a posted model may be.")

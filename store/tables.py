@@ -74,6 +74,7 @@ jobs = Table(
     Column("finished_at", UtcDateTime),
     Column("cancel_requested", Boolean, nullable=False),
     Column("attempt", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),  # attempts that ended with a lost worker; one handed back is none
     Column("version", Integer, nullable=False),
     Column("worker", String(200)),
     Column("lease_until", UtcDateTime),
@@ -89,8 +90,8 @@ labels = Table(
     "labels",
     metadata,
     _id("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("key", String(200), primary_key=True),
-    Column("value", String(200), nullable=False),
+    Column("key", String(64), primary_key=True),
+    Column("value", String(256), nullable=False),
     Index(None, "key", "value"),
 )
 

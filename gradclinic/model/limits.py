@@ -1,0 +1,141 @@
+"""What a training will take, worked out from its spec, and whether that is within the limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gradclinic.contract.data import DataFacts
+from gradclinic.contract.limits import Limits
+from gradclinic.contract.spec import JobSpec
+from gradclinic.errors import Fault
+from gradclinic.model.layers import Shape
+from gradclinic.model.place import MODEL
+from gradclinic.model.resolution import Entry
+from gradclinic.recorder import DENSE_STEPS, schedule_of
+
+FLOAT_BYTES = 4
+
+PARAMETER_COPIES = 5
+"""Weights, gradients, up to two moments of an optimizer, and a working copy of optimizer or recorder."""
+
+ACTIVATION_COPIES = 2
+"""An output is held for the backward pass, and has a gradient in it."""
+
+DATA_BYTES = 24
+"""Per number of the inputs: as scikit-learn makes them (float64), while they are scaled, and as they are trained on."""
+
+HISTORY_BYTES = 16
+"""Per recorded number: float64, once as rows and once as tables."""
+
+EVALUATION_ROWS = 1024
+"""Rows that an evaluation passes through the network at a time."""
+
+BACKWARD_COST = 2
+"""FLOPs of a backward pass over those of a forward pass: one product for the input, one for the weights."""
+
+STEP_NUMBERS = 8
+"""Numbers recorded of each step as a whole: the loss, the rate, the norm, and evaluations."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a training takes; the names are those of the limits and of `ResolvedSpec`."""
+
+    steps: int
+    batch: int
+    parameters: int
+    trained: int
+    flops_per_step: int
+    flops: int
+    memory: int
+    history: int
+
+
+def batch_rows(spec: JobSpec, facts: DataFacts) -> int:
+    """Return the samples in the largest batch."""
+    return min(spec.training.batch_size, facts.train)
+
+
+def work_out_costs(spec: JobSpec, facts: DataFacts, entries: Iterable[Entry], output: Shape | None) -> Costs:
+    """Add up what the layers take over the whole training."""
+    layers = list(entries)
+    steps, batch = spec.training.total_steps(facts.train), batch_rows(spec, facts)
+    parameters = sum(entry.parameters for entry in layers)
+    forward = sum(entry.flops for entry in layers)
+    judged = facts.validation or facts.train
+    evaluations = 1 + steps // (spec.training.evaluate_every or spec.training.steps_per_epoch(facts.train))
+    history = _recorded_numbers(spec, steps, layers)
+    per_step = (1 + BACKWARD_COST) * forward
+    held = (
+        PARAMETER_COPIES * parameters
+        + ACTIVATION_COPIES * batch * sum(entry.elements for entry in layers)
+        + ACTIVATION_COPIES
+        * min(judged, EVALUATION_ROWS)
+        * max((math.prod(entry.output) for entry in layers), default=0)
+        + ACTIVATION_COPIES * judged * math.prod(output or ())
+    )
+    return Costs(
+        steps=steps,
+        batch=batch * math.prod(facts.input_shape),
+        parameters=parameters,
+        trained=sum(entry.trained for entry in layers),
+        flops_per_step=per_step,
+        flops=steps * per_step + evaluations * judged * forward // batch,
+        memory=FLOAT_BYTES * held + DATA_BYTES * data_numbers(spec, facts) + HISTORY_BYTES * history,
+        history=history,
+    )
+
+
+def data_numbers(spec: JobSpec, facts: DataFacts) -> int:
+    """Return the numbers in the inputs of all samples, those included that are drawn and then left out."""
+    kept = facts.train + facts.validation
+    rows: int = getattr(spec.data, "samples", kept)
+    return rows * math.prod(facts.input_shape)
+
+
+def data_faults(spec: JobSpec, facts: DataFacts, limits: Limits) -> Iterator[Fault]:
+    """Yield what is too much of the data and the steps, whatever the model is."""
+    numbers = data_numbers(spec, facts)
+    if numbers > limits.max_data:
+        yield _too_much("/data/samples", "The data have", numbers, "numbers", limits.max_data)
+    batch = batch_rows(spec, facts) * math.prod(facts.input_shape)
+    if batch > limits.max_batch:
+        yield _too_much("/training/batch_size", "A batch has", batch, "numbers", limits.max_batch)
+    steps = spec.training.total_steps(facts.train)
+    if steps > limits.max_steps:
+        yield _too_much(_length_pointer(spec), "The training has", steps, "steps", limits.max_steps)
+
+
+def cost_faults(spec: JobSpec, costs: Costs, limits: Limits) -> Iterator[Fault]:
+    """Yield what the model takes that is too much."""
+    if costs.parameters > limits.max_parameters:
+        yield _too_much(MODEL.pointer, "The model has", costs.parameters, "parameters", limits.max_parameters)
+    if costs.memory > limits.max_memory:
+        yield _too_much("/model", "The training would hold about", costs.memory, "bytes", limits.max_memory)
+    if costs.flops > limits.max_flops:
+        pointer = _length_pointer(spec)
+        yield _too_much(pointer, "The training would take", costs.flops, "FLOPs", int(limits.max_flops))
+    if costs.history > limits.max_history:
+        yield _too_much("/recording/every", "Recording would keep", costs.history, "numbers", limits.max_history)
+
+
+def _recorded_numbers(spec: JobSpec, steps: int, layers: list[Entry]) -> int:
+    """Count the numbers that the recorder keeps at most: one a signal, subject and step at which it is due."""
+    tensors, watched = sum(entry.tensors for entry in layers), sum(entry.watched for entry in layers)
+    total = STEP_NUMBERS * steps
+    for signal, every in schedule_of(spec.recording.every, spec.recording.signals).items():
+        if every > 0:
+            times = min(steps, DENSE_STEPS + steps // every)
+            total += times * (watched if signal == "activation_grad_norm" else tensors)
+    return total
+
+
+def _length_pointer(spec: JobSpec) -> str:
+    return "/training/epochs" if spec.training.epochs is not None else "/training/steps"
+
+
+def _too_much(pointer: str, opening: str, figure: int, unit: str, limit: int) -> Fault:
+    shown = f"{figure:,}" if figure < 10**15 else f"{figure:.3g}"
+    return Fault(pointer, f"{opening} {shown} {unit}; the limit here is {limit:,}.", f"at most {limit:,} {unit}")

@@ -1,0 +1,72 @@
+"""The modules that hold layers. A network of ours is one `Network`; the names of its modules are the contract's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+
+class Chain(nn.Module):
+    """Layers one after the other, each under the last part of its name.
+
+    `nn.Sequential` would do, did it not refuse a child called like one of its own attributes: a layer may be named
+    `forward` or `training`. So the children are put where PyTorch keeps them, past that check. `get_submodule` finds
+    attributes first and fails on such a name; `named_modules` and `named_parameters` are right for every name.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self._modules.update(layers)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # PyTorch's own refuses to set an attribute that a child is named like, and `train()` sets `training`. Nothing
+        # but plain attributes is ever set on a chain, so plain setting is all it needs.
+        object.__setattr__(self, name, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pass x (N, ...) through the layers."""
+        for layer in self._modules.values():
+            x = layer(x)  # type: ignore[misc]  # a child is None only where one was set to None
+        return x
+
+
+class Group(nn.Module):
+    """A `Sequential` of the spec, or one turn of a `Repeat`: it has a name, and computes nothing itself."""
+
+    def __init__(self, layers: Chain) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pass x (N, ...) through the layers."""
+        y: Tensor = self.layers(x)
+        return y
+
+
+class Residual(nn.Module):
+    """x + f(x), or shortcut(x) + f(x), of equal shapes. He et al. 2016, https://arxiv.org/abs/1512.03385."""
+
+    def __init__(self, layers: Chain, shortcut: Chain | None = None) -> None:
+        super().__init__()
+        self.layers = layers
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add f(x) to x (N, ...), or to its projection."""
+        carried = x if self.shortcut is None else self.shortcut(x)
+        y: Tensor = carried + self.layers(x)
+        return y
+
+
+class Network(nn.Module):
+    """A model of the spec: one child, `layers`, so that every name starts with it."""
+
+    def __init__(self, layers: Chain) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pass a batch x (N, ...) through the model."""
+        y: Tensor = self.layers(x)
+        return y

@@ -1,0 +1,95 @@
+"""Resolving a whole spec: shapes, fit and costs, with every fault that can be told without training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gradclinic.contract.data import DataFacts
+from gradclinic.contract.limits import DEFAULT_LIMITS, Limits
+from gradclinic.contract.naming import without_turns
+from gradclinic.contract.parse import MAX_FAULTS
+from gradclinic.contract.resolved import ResolvedLayer, ResolvedSpec
+from gradclinic.contract.spec import JobSpec
+from gradclinic.errors import Fault, InvalidSpec
+from gradclinic.model.fit import batch_faults, metric_faults, output_faults
+from gradclinic.model.limits import BACKWARD_COST, Costs, batch_rows, cost_faults, data_faults, work_out_costs
+from gradclinic.model.place import MODEL
+from gradclinic.model.resolution import Entry, Resolution
+from gradclinic.model.resolver import Resolver, count_layers
+
+
+def resolve_spec(spec: JobSpec, limits: Limits = DEFAULT_LIMITS) -> ResolvedSpec:
+    """Work out every shape and cost of a spec on PyTorch's `meta` device, which allocates nothing.
+
+    Raises:
+        InvalidSpec: Shapes do not meet, or a limit is exceeded; `faults` lists every place that can be told. Of the
+            layers one after the other that is the first one only, where its output cannot be told in spite of it.
+    """
+    facts = spec.data.facts()
+    faults = list(data_faults(spec, facts, limits))
+    layers = count_layers(spec.model.layers)
+    if layers > limits.max_layers:
+        detail = f"The model has {_written(layers)} layers after unrolling; the limit here is {limits.max_layers:,}."
+        faults.append(Fault(MODEL.pointer, detail, f"at most {limits.max_layers:,} layers"))
+    if faults:  # what is this large is not looked at any closer
+        raise InvalidSpec(faults + list(metric_faults(spec, facts, None)))
+    resolution = Resolver(spec.model, batch_rows(spec, facts), limits).resolve(facts.input_shape)
+    costs = work_out_costs(spec, facts, resolution.entries.values(), resolution.output)
+    faults = [
+        *resolution.faults.values(),
+        *_model_faults(spec, facts, resolution, costs),
+        *cost_faults(spec, costs, limits),
+    ]
+    if faults:
+        raise InvalidSpec(faults[:MAX_FAULTS])
+    return _resolved(spec, facts, resolution, costs, layers)
+
+
+def _model_faults(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs: Costs) -> Iterable[Fault]:
+    if not resolution.faults and costs.trained == 0:
+        reason = "Every parameter of the model is frozen" if costs.parameters else "The model has no parameters"
+        yield Fault(MODEL.pointer, f"{reason}: there is nothing to train.", "a layer whose parameters are trained")
+    if resolution.output is not None:
+        yield from output_faults(spec, facts, resolution.output)
+    yield from metric_faults(spec, facts, resolution.output)
+    yield from batch_faults(spec, facts, resolution.entries.values())
+
+
+def _resolved(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs: Costs, layers: int) -> ResolvedSpec:
+    return ResolvedSpec(
+        layers=[_layer(entry) for entry in resolution.entries.values()],
+        input_shape=list(facts.input_shape),
+        output_shape=list(resolution.output or ()),
+        task=facts.task,
+        classes=facts.classes,
+        loss=spec.loss.type,
+        layers_unrolled=layers,
+        parameters=costs.parameters,
+        trained_parameters=costs.trained,
+        train_rows=facts.train,
+        validation_rows=facts.validation,
+        steps=costs.steps,
+        steps_per_epoch=spec.training.steps_per_epoch(facts.train),
+        flops_per_step=costs.flops_per_step,
+        flops=costs.flops,
+        memory_bytes=costs.memory,
+        history_numbers=costs.history,
+    )
+
+
+def _layer(entry: Entry) -> ResolvedLayer:
+    return ResolvedLayer(
+        name=without_turns(entry.place.name),
+        pointer=entry.place.pointer,
+        type=entry.layer.type,
+        input_shape=list(entry.input),
+        output_shape=list(entry.output),
+        parameters=entry.parameters,
+        flops_per_step=(1 + BACKWARD_COST) * entry.flops,
+        turns=entry.turns,
+    )
+
+
+def _written(number: int) -> str:
+    """Write a count; one of a thousand digits as what it is, too many."""
+    return f"{number:,}" if number < 10**15 else "more than 10^15"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import Field
 
+from gradclinic.contract.activations import Activation
 from gradclinic.contract.base import ResultModel
 from gradclinic.contract.diagnosis import FixKind, RuleId
+from gradclinic.contract.layers import AnyLayer, Combinator, LayerSpec, Normalization
 
 
 class ThresholdInfo(ResultModel):
@@ -50,3 +52,29 @@ class LayerInfo(ResultModel):
     summary: str
     group: str = Field(description="activation, normalization, combinator, ...")
     json_schema: dict[str, Any] = Field(description="JSON Schema of the layer's keywords.")
+
+
+def layer_catalogue(definitions: str = "#/$defs/{model}") -> list[LayerInfo]:
+    """List every layer. `definitions` says where the schemas stand that a layer's schema refers to."""
+    return [_layer_info(layer, definitions) for layer in get_args(AnyLayer)]
+
+
+def _layer_info(layer: type[LayerSpec], definitions: str) -> LayerInfo:
+    schema = layer.model_json_schema(ref_template=definitions)
+    own = schema.pop("$defs", {}).get(layer.__name__, schema)  # a layer that can hold itself refers to its own schema
+    return LayerInfo(
+        type=layer.__name__, summary=(layer.__doc__ or "").strip(), group=_group_of(layer), json_schema=own
+    )
+
+
+def _group_of(layer: type[LayerSpec]) -> str:
+    if layer in get_args(Combinator):
+        return "combinator"
+    if layer in get_args(Normalization):
+        return "normalization"
+    if issubclass(layer, Activation):
+        return "activation"
+    return _GROUPS[layer.__name__]
+
+
+_GROUPS = {"Linear": "linear", "Flatten": "shape", "Dropout": "regularization"}

@@ -1,0 +1,87 @@
+"""Answers: contract objects as JSON, with links, ETag and the headers that tell a client what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gradclinic.contract.job import LIVE, Job, Page, Run
+
+ItemT = TypeVar("ItemT", bound=BaseModel)
+
+RETRY_AFTER = "1"
+"""Seconds after which a live job is worth another look. `Prefer: wait` is the better way."""
+
+
+def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with a contract object, written by pydantic: a number that is not finite becomes null."""
+    return Response(model.model_dump_json(), status, dict(headers or {}), "application/json")
+
+
+def answer_job(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with a job, its ETag and its links."""
+    return answer(with_links(job), status, headers_of(job) | dict(headers or {}))
+
+
+def answer_unchanged(job: Job, headers: Mapping[str, str] | None = None) -> Response:
+    """Tell a caller that the job is still as it knows it."""
+    return Response(None, 304, headers_of(job) | dict(headers or {}))
+
+
+def headers_of(job: Job) -> dict[str, str]:
+    """Return the headers that every answer with a job carries: what it may be kept by, and when to ask again."""
+    said = {"ETag": etag(job), "Cache-Control": "private, no-cache"}
+    return said | ({"Retry-After": RETRY_AFTER} if job.status in LIVE else {})
+
+
+def answer_list(
+    items: Sequence[ItemT], next_cursor: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answer with a list in the contract's form."""
+    page: Page[ItemT] = Page(items=list(items), next_cursor=next_cursor)
+    return answer(page, headers=headers)
+
+
+def answer_jobs(page: Page[Job], request: Request) -> Response:
+    """Answer with a page of jobs, and name the next page the way RFC 8288 does."""
+    headers = {"Cache-Control": "private, no-cache"}
+    if page.next_cursor is not None:
+        following = request.url.include_query_params(cursor=page.next_cursor)
+        headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return answer_list([with_links(job) for job in page.items], page.next_cursor, headers)
+
+
+def etag(job: Job) -> str:
+    """Return the strong ETag of a job: its version counts its changes."""
+    return f'"{job.id}-{job.version}"'
+
+
+def matches(if_none_match: str | None, job: Job) -> bool:
+    """Tell whether the caller has the job as it is (RFC 9110, section 13.1.2: a weak comparison)."""
+    known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    return etag(job) in known or "*" in known
+
+
+def with_links(job: Job) -> Job:
+    """Return the job with the addresses of all that belongs to it."""
+    here = f"/v1/jobs/{job.id}"
+    links = {
+        "self": here,
+        "diagnosis": f"{here}/diagnosis",
+        "runs": f"{here}/runs",
+        "cancel": f"{here}/cancel",
+    }
+    return job.model_copy(update={"links": links})
+
+
+def run_with_links(run: Run) -> Run:
+    """Return the run with the addresses of all that belongs to it."""
+    here = f"/v1/runs/{run.id}"
+    links = {"self": here, "history": f"{here}/history", "diagnosis": f"{here}/diagnosis"}
+    if run.job_id is not None:
+        links["job"] = f"/v1/jobs/{run.job_id}"
+    return run.model_copy(update={"links": links})

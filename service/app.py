@@ -1,0 +1,56 @@
+"""The application: what it opens, what every request passes through, and its routes. Importing it does nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from service.frame import Frame
+from service.keys import KeyRing, require_key
+from service.openapi import TAGS, document_openapi, v1_problems
+from service.problems import register_handlers
+from service.routes import catalogues, docs, jobs, probes, runs, specs
+from store.bell import Bell
+from store.engine import make_engine
+from store.schema import ensure_schema
+from store.settings import Settings
+from store.transactions import Store
+
+VERSION = "0.1.0"
+V1_ROUTES = (jobs.router, runs.router, specs.router, catalogues.router)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Make the application. The database is opened when it starts, and closed when it ends."""
+    app = FastAPI(
+        title="gradclinic", version=VERSION, openapi_tags=TAGS, docs_url=None, redoc_url=None, lifespan=_lifespan
+    )
+    app.state.settings = settings
+    app.state.keys = KeyRing(tuple(key.get_secret_value() for key in settings.api_keys))
+    app.state.stopping = threading.Event()  # set when the service is told to stop: whoever waits, answers
+    app.add_middleware(Frame)
+    register_handlers(app)
+    app.include_router(docs.router)
+    app.include_router(probes.router)
+    for router in V1_ROUTES:
+        app.include_router(router, dependencies=[Depends(require_key)], responses=v1_problems())
+    document_openapi(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    engine = make_engine(settings.database)
+    app.state.store = Store(engine)
+    app.state.bell = Bell(settings.broker_url, settings.broker_prefix)
+    try:
+        await run_in_threadpool(ensure_schema, engine)
+        yield
+    finally:
+        app.state.bell.close()
+        app.state.store.close()

@@ -1,0 +1,36 @@
+"""What can be wrong with a request itself, before the domain has seen it. `service.problems` turns these into answers."""
+
+from __future__ import annotations
+
+
+class RequestError(Exception):
+    """Base of a request that HTTP alone already shows to be wrong."""
+
+    code = "bad_request"
+
+
+class UnsupportedContent(RequestError):
+    """The body is not sent as plain JSON."""
+
+    code = "unsupported_media_type"
+
+
+class BodyTooLarge(RequestError):
+    """The body is larger than this service reads."""
+
+    code = "body_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is larger than {limit:,} bytes, which is all that is read here.")
+
+
+class Unauthorized(RequestError):
+    """No API key came, or not one that is known."""
+
+    code = "unauthorized"
+
+
+class StoreUnavailable(RequestError):
+    """The database does not answer."""
+
+    code = "store_unavailable"

@@ -1,0 +1,28 @@
+"""The examples that the API's documentation shows; the same training as `examples/deep-sigmoid-digits.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEEP_SIGMOID: dict[str, Any] = {
+    "name": "deep-sigmoid-digits",
+    "labels": {"team": "vision"},
+    "model": {
+        "layers": [
+            {"type": "Linear", "out_features": 64},
+            {"type": "Sigmoid"},
+            {
+                "type": "Repeat",
+                "times": 18,
+                "layers": [{"type": "Linear", "out_features": 64}, {"type": "Sigmoid"}],
+            },
+            {"type": "Linear", "out_features": 10},
+        ],
+        "init": {"weight": {"type": "xavier_normal_"}, "bias": {"type": "zeros_"}},
+    },
+    "data": {"type": "digits", "validation_split": 0.2, "normalize": True},
+    "loss": {"type": "CrossEntropyLoss"},
+    "optimizer": {"type": "SGD", "lr": 0.1},
+    "training": {"steps": 400, "batch_size": 64, "seed": 0},
+}
+"""Twenty sigmoid layers: the first ones get no gradient, and nothing is learned."""

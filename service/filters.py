@@ -1,0 +1,49 @@
+"""The filters of the list of jobs, as they stand in the query."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from gradclinic.contract.diagnosis import Health
+from gradclinic.contract.job import Job, JobStatus, Page
+from gradclinic.errors import InvalidSpec
+from store.jobs import list_jobs
+from store.transactions import Reader
+
+
+class Filters(BaseModel):
+    """Which jobs, and how many at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(50, ge=1, le=200, description="Jobs a page.")
+    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before.")
+    status: JobStatus | None = Field(None, description="Only jobs with this status.")
+    health: Health | None = Field(None, description="Only jobs with this health.")
+    name: str | None = Field(None, max_length=200, description="Only jobs with this name.")
+    label: list[str] = Field(
+        default_factory=list, max_length=32, description="Only jobs with this label, `key:value`; all of several."
+    )
+
+    @field_validator("label")
+    @classmethod
+    def _has_one_key_each(cls, labels: list[str]) -> list[str]:
+        if any(":" not in label for label in labels):
+            raise ValueError("key:value, such as team:vision")
+        if len({label.split(":", 1)[0] for label in labels}) < len(labels):
+            raise ValueError("each key once")
+        return labels
+
+    def list_jobs(self, reader: Reader) -> Page[Job]:
+        """Return the page that these filters ask for.
+
+        Raises:
+            InvalidSpec: The cursor is none of ours, or a text cannot be looked for; the places are in the query.
+        """
+        labels = dict(label.split(":", 1) for label in self.label)
+        try:
+            return list_jobs(reader, labels=labels, **self.model_dump(exclude={"label"}))
+        except InvalidSpec as error:
+            raise InvalidSpec([replace(fault, pointer=f"/query{fault.pointer}") for fault in error.faults]) from None

@@ -1,0 +1,94 @@
+"""The OpenAPI document: a product of its own. Adds to FastAPI's what is parsed by hand here: job specs and problems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from gradclinic.contract.spec import JobSpec
+from service.examples import DEEP_SIGMOID
+from service.problems import MEDIA_TYPE, Problem
+
+REFERENCE = "#/components/schemas/{model}"
+
+DESCRIPTION = """\
+Post the spec of a PyTorch training; a worker trains it and records its gradients; read back a diagnosis with fixes.
+
+A class or keyword that PyTorch has is called what PyTorch calls it. Every error is `application/problem+json`
+(RFC 9457), and a 422 names every wrong place by its JSON pointer. Ids are opaque. Fields may be added, none is renamed.
+"""
+
+TAGS = [
+    {"name": "jobs", "description": "Submitted specs and all that follows from them."},
+    {"name": "runs", "description": "Single trainings, their histories and diagnoses."},
+    {"name": "specs", "description": "Checking a spec without training it."},
+    {"name": "catalogues", "description": "What can be asked for and what can be found."},
+    {"name": "probes", "description": "Whether the service lives and is ready."},
+]
+
+_PROBLEMS = {
+    401: "No API key came, or not one that is known.",
+    404: "There is no such thing.",
+    409: "The right request at the wrong moment; `code` says which.",
+    413: "The body is too large.",
+    415: "The body is not sent as plain JSON.",
+    422: "The document or a parameter is wrong; `errors` lists every place.",
+    500: "The service failed; its log tells more under the request id.",
+    503: "The database does not answer.",
+}
+
+POSTED_SPEC: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A job spec.",
+        "content": {
+            "application/json": {
+                "schema": {"$ref": REFERENCE.format(model="JobSpec")},
+                "examples": {"deep-sigmoid": {"summary": "Twenty sigmoid layers on digits", "value": DEEP_SIGMOID}},
+            }
+        },
+    }
+}
+"""For `openapi_extra` of a route that takes a job spec."""
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document the problems that a route can answer with, beside those that every route can."""
+    return {status: _documented(status) for status in sorted({*statuses, 422, 500})}
+
+
+def v1_problems() -> dict[int | str, dict[str, Any]]:
+    """Document the problems that every route under /v1 can answer with."""
+    return {status: _documented(status) for status in (401, 503)}
+
+
+def document_openapi(app: FastAPI) -> None:
+    """Make `app.openapi()` return the whole document."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
+    )
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    for model in (JobSpec, Problem):
+        schema = model.model_json_schema(ref_template=REFERENCE)
+        for name, definition in (*schema.pop("$defs", {}).items(), (model.__name__, schema)):
+            if schemas.setdefault(name, definition) != definition:
+                raise RuntimeError(f"Two models are called {name}; OpenAPI can hold one of that name.")
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    return document
+
+
+def _documented(status: int) -> dict[str, Any]:
+    reference = {"$ref": REFERENCE.format(model="Problem")}
+    return {"description": _PROBLEMS[status], "content": {MEDIA_TYPE: {"schema": reference}}}

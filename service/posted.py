@@ -1,0 +1,83 @@
+"""Reading what is posted: the bytes, within a limit, and the job spec in them, checked as far as that goes without training.
+
+Bodies are parsed here and not by FastAPI, so that every fault is told at its place in the posted document.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import Depends, Request
+
+from gradclinic.contract.limits import Limits
+from gradclinic.contract.parse import load_json, parse_spec
+from gradclinic.contract.resolved import ResolvedSpec
+from gradclinic.contract.spec import JobSpec
+from gradclinic.diagnosis import check_thresholds
+from gradclinic.errors import InvalidSpec
+from gradclinic.model import resolve_spec
+from service.errors import BodyTooLarge, UnsupportedContent
+
+MAX_BODY_BYTES = 1_000_000
+"""A spec written by hand has a few thousand; one with data in it some hundred thousand."""
+
+_JSON = re.compile(r"application/([A-Za-z0-9.-]+\+)?json\s*(;.*)?", re.IGNORECASE)
+
+
+class Accepted(NamedTuple):
+    """A spec that was found right: as posted, as parsed, and as resolved."""
+
+    document: dict[str, Any]
+    spec: JobSpec
+    resolved: ResolvedSpec
+
+
+async def read_body(request: Request) -> bytes:
+    """Read the body of a JSON request; what counts is what arrives, since a Content-Length can lie or be missing.
+
+    Raises:
+        UnsupportedContent: It is not sent as JSON, or it is compressed.
+        BodyTooLarge: It is larger than `MAX_BODY_BYTES`.
+    """
+    _check_content(request)
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
+        raise BodyTooLarge(MAX_BODY_BYTES)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge(MAX_BODY_BYTES)
+    return bytes(body)
+
+
+PostedBody = Annotated[bytes, Depends(read_body)]
+"""The bytes of a JSON request."""
+
+
+def accept_spec(body: bytes, limits: Limits) -> Accepted:
+    """Read a job spec from a body and check all that can be checked before it trains.
+
+    Raises:
+        InvalidSpec: Something is wrong; `faults` lists every place.
+    """
+    return check_document(load_json(body), limits)
+
+
+def check_document(document: Any, limits: Limits) -> Accepted:
+    """Check a job spec given as plain objects; see `accept_spec`."""
+    spec = parse_spec(document)
+    if faults := check_thresholds(spec.diagnosis.thresholds):
+        raise InvalidSpec(faults)
+    return Accepted(document, spec, resolve_spec(spec, limits))
+
+
+def _check_content(request: Request) -> None:
+    kind = request.headers.get("content-type", "")
+    if not _JSON.fullmatch(kind):
+        came = f"{kind[:80]!r} came" if kind else "none came"
+        raise UnsupportedContent(f"The body has to be JSON, with `Content-Type: application/json`; {came}.")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedContent(f"The body has to be sent uncompressed; it came as {encoding[:40]!r}.")

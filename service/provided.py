@@ -1,0 +1,39 @@
+"""What a route can ask for: the store, the bell, the limits, and an id from the path."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from gradclinic.contract.limits import Limits
+from store.bell import Bell
+from store.transactions import Store
+
+
+async def provide_store(request: Request) -> Store:
+    """Return the application's store."""
+    store: Store = request.app.state.store
+    return store
+
+
+async def provide_bell(request: Request) -> Bell:
+    """Return the application's bell."""
+    bell: Bell = request.app.state.bell
+    return bell
+
+
+async def provide_limits(request: Request) -> Limits:
+    """Return the limits of a posted model."""
+    limits: Limits = request.app.state.settings.limits
+    return limits
+
+
+GivenStore = Annotated[Store, Depends(provide_store)]
+GivenBell = Annotated[Bell, Depends(provide_bell)]
+GivenLimits = Annotated[Limits, Depends(provide_limits)]
+
+# The store itself refuses what cannot be an id, before it reaches a database.
+JobId = Annotated[str, Path(description="The job's id.")]
+RunId = Annotated[str, Path(description="The run's id.")]
+FixId = Annotated[str, Path(description="The fix's id within the job's diagnosis.")]

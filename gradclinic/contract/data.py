@@ -52,8 +52,8 @@ class Dataset(SpecModel):
         """Work out the shape and the sizes of the two parts."""
         rows, input_shape, classes = self._rows(), self._input_shape(), self._classes()
         kept = rows if self.limit is None else min(rows, self.limit)
-        # Rounded half up as scikit-learn's users expect; `gradclinic.training.data` splits by these numbers.
-        validation = math.floor(kept * self.validation_split + 0.5)
+        # Rounded down: a part of a row is none. The epsilon is for products such as 300 * 0.7 = 209.99999999999997.
+        validation = math.floor(kept * self.validation_split + 1e-9)
         return DataFacts(input_shape, classes, 1 if classes is None else 0, kept - validation, validation)
 
     @abstractmethod

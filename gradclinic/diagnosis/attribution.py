@@ -9,9 +9,9 @@ ones saturate it.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from gradclinic.contract.activations import AnyActivation
 from gradclinic.contract.diagnosis import Cause, CauseKind
@@ -37,16 +37,24 @@ MAKEUP: dict[str, float] = {
 """By how much the weights before an activation have to be larger to keep the gradient level; 1 for all others."""
 
 MILD = 0.05
-"""Decades by which one layer may be off its best and still not be to blame: 11 percent. Many of those are depth."""
+"""Decades by which layers of a kind may be off their best on average and still not be to blame: 11 percent. Many of
+those are depth."""
 
 
 @dataclass(frozen=True)
-class _Part:
-    layer: LayerFacts
-    what: CauseKind
+class _Group:
+    """All layers of one kind: by how many decades they are off together, and what each passes on, typically."""
+
+    kind: str
+    role: Literal["activation", "weights"]
+    count: int
     decades: float
-    raw: float
+    gain: float
     makeup: float
+
+    @property
+    def what(self) -> CauseKind:
+        return "depth" if abs(self.decades / self.count) < MILD else self.role
 
 
 def attribute(layers: Sequence[LayerFacts], gains: Sequence[float], *, sign: int) -> Cause | None:
@@ -60,39 +68,42 @@ def attribute(layers: Sequence[LayerFacts], gains: Sequence[float], *, sign: int
     Returns:
         The kind of cause with the largest share, or None where nothing goes in that direction.
     """
-    parts = [part for part in _parts(layers, gains) if sign * part.decades > 0]
-    total = sum(abs(part.decades) for part in parts)
+    groups = [group for group in _groups(layers, gains) if sign * group.decades > 0]
+    total = sum(abs(group.decades) for group in groups)
     if total == 0:
         return None
-    shares: Counter[CauseKind] = Counter()
-    for part in parts:
-        shares[part.what] += abs(part.decades) / total  # type: ignore[assignment]  # Counter takes floats
-    what, share = shares.most_common(1)[0]
-    return Cause(what=what, detail=_detail(what, [part for part in parts if part.what == what]), share=min(1.0, share))
+    shares: dict[CauseKind, float] = {}
+    for group in groups:
+        shares[group.what] = shares.get(group.what, 0.0) + abs(group.decades) / total
+    what = max(shares, key=shares.__getitem__)
+    main = max((group for group in groups if group.what == what), key=lambda group: abs(group.decades))
+    return Cause(what=what, detail=_detail(what, main), share=min(1.0, shares[what]))
 
 
-def _parts(layers: Sequence[LayerFacts], gains: Sequence[float]) -> list[_Part]:
-    parts = []
-    for place, (layer, gain) in enumerate(zip(layers[1:], gains, strict=True), start=1):
-        is_activation = layer.type in ACTIVATIONS
+def _groups(layers: Sequence[LayerFacts], gains: Sequence[float]) -> list[_Group]:
+    """Group the layers by what they are, and by what they have to make up for."""
+    members: dict[tuple[str, float], list[float]] = {}
+    for place, gain in enumerate(gains, start=1):
+        kind = layers[place].type
         # The weights of a layer have to make up for the activation that follows it in the forward pass.
         following = layers[place + 1].type if place + 1 < len(layers) else ""
-        makeup = MAKEUP.get(layer.type if is_activation else following, 1.0)
-        decades = gain + math.log10(makeup) if is_activation else gain - math.log10(makeup)
-        what: CauseKind = "activation" if is_activation else "weights"
-        parts.append(_Part(layer, "depth" if abs(decades) < MILD else what, decades, gain, makeup))
-    return parts
+        makeup = MAKEUP.get(kind if kind in ACTIVATIONS else following, 1.0)
+        members.setdefault((kind, makeup), []).append(gain)
+    return [_group(kind, makeup, found) for (kind, makeup), found in members.items()]
 
 
-def _detail(what: CauseKind, parts: Sequence[_Part]) -> str:
-    kinds = Counter(part.layer.type for part in parts)
-    kind, times = kinds.most_common(1)[0]
-    typical = [part for part in parts if part.layer.type == kind]
-    gain = 10 ** (sum(part.raw for part in typical) / times)
-    often = f"{times} times over" if times > 1 else "once"
+def _group(kind: str, makeup: float, gains: list[float]) -> _Group:
+    total, owed = sum(gains), len(gains) * math.log10(makeup)
+    gain = 10 ** (total / len(gains))
+    if kind in ACTIVATIONS:
+        return _Group(kind, "activation", len(gains), total + owed, gain, makeup)
+    return _Group(kind, "weights", len(gains), total - owed, gain, makeup)
+
+
+def _detail(what: CauseKind, group: _Group) -> str:
+    often = f"{group.count} times over" if group.count > 1 else "once"
     if what == "activation":
-        return f"{kind} passes on {gain:.2g} of the gradient, {often}"
+        return f"{group.kind} passes on {group.gain:.2g} of the gradient, {often}"
     if what == "depth":
-        return f"Each of {len(parts)} layers changes the gradient by little ({gain:.2g} on average), and it adds up"
-    wanted = typical[0].makeup
-    return f"The weights of {kind} pass on {gain:.2g} of the gradient where {wanted:.2g} keeps it level, {often}"
+        return f"Each of {group.count} {group.kind} layers passes on {group.gain:.2g} of the gradient, and it adds up"
+    return f"The weights of {group.kind} pass on {group.gain:.2g} of the gradient where {group.makeup:.2g} keeps it level, {often}"

@@ -12,8 +12,8 @@ from gradclinic.diagnosis.rules import exploding_gradient, loss_not_decreasing, 
 from gradclinic.history import History
 
 RULES: tuple[Rule, ...] = (
-    vanishing_gradient.RULE,
     exploding_gradient.RULE,
+    vanishing_gradient.RULE,
     non_finite.RULE,
     loss_not_decreasing.RULE,
 )
@@ -37,7 +37,7 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
         if missing:
             notes.append(f"{rule.id} was not judged: {', '.join(missing)} was not recorded.")
         elif finding := rule.check(case):
-            findings[rule.id] = finding.model_copy(update={"caused_by": _cause_of(rule, findings)})
+            findings[rule.id] = finding.model_copy(update={"caused_by": _cause_of(rule, finding, findings)})
     return Diagnosis(
         health=_health(findings.values()),
         outcome=history.facts.outcome,
@@ -46,9 +46,17 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
     )
 
 
-def _cause_of(rule: Rule, found: Mapping[RuleId, Finding]) -> RuleId | None:
-    """Return the first of the rule's possible causes that was found, and does harm itself."""
-    return next((cause for cause in rule.caused_by if cause in found and found[cause].severity != "info"), None)
+def _cause_of(rule: Rule, finding: Finding, found: Mapping[RuleId, Finding]) -> RuleId | None:
+    """Return the first of the rule's possible causes that was found, does harm itself, and did not come later."""
+    for cause in rule.caused_by:
+        earlier = found.get(cause)
+        if earlier and earlier.severity != "info" and _start(earlier) <= _start(finding):
+            return cause
+    return None
+
+
+def _start(finding: Finding) -> int:
+    return finding.first_step or 0
 
 
 def _health(findings: Iterable[Finding]) -> Health:

@@ -23,10 +23,12 @@ def check(case: Case) -> Finding | None:
     threshold = case.thresholds["not_learned_skill"]
     if not learning.has_not_learned(threshold):
         return None
+    steps = case.history["loss"].steps
     return Finding(
         rule="loss_not_decreasing",
         severity="critical",
-        first_step=0,
+        # It is the state at the end that is judged.
+        first_step=int(steps[-1]) if len(steps) else None,
         summary=_summary(case),
         evidence=[
             Evidence(signal=name, value=skill, threshold=threshold)

@@ -108,6 +108,8 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("activation_grad_norm", "loss"),
     check=check,
+    # A step that threw the weights far away leaves units dead or saturated, and those pass on nothing.
+    caused_by=("exploding_gradient",),
     thresholds=("vanishing_gain", "not_learned_skill", "harmed_skill"),
     sick=(_digits(_deep("Sigmoid", 10), {"type": "SGD", "lr": 0.1}),),
     healthy=(

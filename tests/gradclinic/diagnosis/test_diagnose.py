@@ -1,0 +1,137 @@
+"""Diagnoses of real trainings: what is found, what it follows from, and what brings it about."""
+
+import json
+import pathlib
+
+import pytest
+
+from gradclinic.contract.parse import parse_spec
+from gradclinic.diagnosis import diagnose
+from gradclinic.training import train
+
+EXAMPLES = pathlib.Path(__file__).parents[3] / "examples"
+
+
+def digits(layers, lr=0.1, optimizer="SGD", init=None, steps=250, **training):
+    return {
+        "model": {"layers": [*layers, {"type": "Linear", "out_features": 10}], **({"init": init} if init else {})},
+        "data": {"type": "digits"},
+        "loss": {"type": "CrossEntropyLoss"},
+        "optimizer": {"type": optimizer, "lr": lr},
+        "training": {"steps": steps, **training},
+    }
+
+
+def repeated(times, *turn):
+    return {"type": "Repeat", "times": times, "layers": list(turn)}
+
+
+def linear(size=48, **more):
+    return {"type": "Linear", "out_features": size, **more}
+
+
+def found(document, **thresholds):
+    diagnosis = diagnose(train(parse_spec(document)).history, thresholds)
+    return diagnosis, {finding.rule: finding for finding in diagnosis.findings}
+
+
+def test_the_deep_sigmoid_example_is_told_with_layers_and_cause():
+    diagnosis, findings = found(json.loads((EXAMPLES / "deep-sigmoid-digits.json").read_text()))
+    finding = findings["vanishing_gradient"]
+    assert diagnosis.health == finding.severity == "critical"
+    assert finding.layers[0] == "layers.0"
+    assert "layers.3" not in finding.layers
+    assert finding.cause.what == "activation"
+    assert "Sigmoid" in finding.cause.detail
+    assert finding.cause.share > 0.9
+    assert finding.first_step == 0
+    assert findings["loss_not_decreasing"].caused_by == "vanishing_gradient"
+    assert diagnosis.findings[0].rule == "vanishing_gradient"
+
+
+def test_the_healthy_example_is_healthy():
+    diagnosis, _ = found(json.loads((EXAMPLES / "healthy-digits.json").read_text()))
+    assert diagnosis.health == "healthy"
+    assert diagnosis.outcome.metric.value > 0.95
+
+
+def test_weights_drawn_too_wide_explode_and_are_the_cause():
+    diagnosis, findings = found(json.loads((EXAMPLES / "exploding-normal-init.json").read_text()))
+    assert diagnosis.health == "critical"
+    assert findings["exploding_gradient"].cause.what == "weights"
+    assert findings["non_finite"].caused_by == "exploding_gradient"
+    assert findings["non_finite"].layers
+
+
+@pytest.mark.parametrize(
+    ("layers", "init"),
+    [
+        ([repeated(12, linear(), {"type": "ReLU"})], None),
+        (
+            [repeated(8, linear(), {"type": "Tanh"})],
+            {"weight": {"type": "normal_", "std": 0.02}, "bias": {"type": "zeros_"}},
+        ),
+    ],
+)
+def test_weights_too_small_are_the_cause_of_vanishing(layers, init):
+    _, findings = found(digits(layers, init=init))
+    assert findings["vanishing_gradient"].cause.what == "weights"
+
+
+def test_what_passes_through_many_mild_layers_is_lost_to_depth():
+    scale = {"type": "xavier_normal_", "gain": 0.92}
+    _, findings = found(digits([repeated(80, linear())], init={"weight": scale, "bias": {"type": "zeros_"}}, steps=60))
+    assert findings["vanishing_gradient"].cause.what == "depth"
+
+
+def test_an_optimizer_that_rescales_makes_the_symptom_an_info():
+    document = digits([repeated(3, linear(), {"type": "Sigmoid"})], optimizer="Adam", lr=0.01, steps=400)
+    diagnosis, findings = found(document, vanishing_gain=0.3)
+    assert diagnosis.health == "healthy"
+    assert findings["vanishing_gradient"].severity == "info"
+
+
+def test_a_gradient_that_grows_from_step_to_step_is_blamed_on_the_learning_rate():
+    document = {
+        "model": {"layers": [{"type": "Linear", "out_features": 1}]},
+        "data": {"type": "linear_regression"},
+        "loss": {"type": "MSELoss"},
+        "optimizer": {"type": "SGD", "lr": 5.0},
+    }
+    _, findings = found(document)
+    assert findings["exploding_gradient"].cause.what == "learning_rate"
+    assert findings["exploding_gradient"].first_step < findings["non_finite"].first_step
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [repeated(12, linear(), {"type": "BatchNorm1d"}, {"type": "ReLU"})],
+        [linear(), {"type": "BatchNorm1d"}, {"type": "ReLU"}],
+        [repeated(4, linear(), {"type": "LayerNorm"}, {"type": "ReLU"})],
+        [linear(), repeated(10, {"type": "Residual", "layers": [linear(), {"type": "Tanh"}]})],
+    ],
+    ids=["deep-batch-norm", "bias-before-batch-norm", "layer-norm", "residual"],
+)
+def test_what_trains_well_is_healthy_whatever_its_gradients_look_like(layers):
+    diagnosis, _ = found(digits(layers, optimizer="Adam", lr=0.003))
+    assert diagnosis.health == "healthy"
+
+
+def test_a_model_at_chance_level_is_never_healthy():
+    diagnosis, findings = found(digits([linear(), {"type": "ReLU"}], lr=0.0, steps=50))
+    assert diagnosis.health == "critical"
+    assert findings["loss_not_decreasing"].severity == "critical"
+
+
+def test_a_spike_of_nan_that_ends_the_training_is_critical_with_its_layers():
+    diagnosis, findings = found(digits([linear(), {"type": "ReLU"}], lr=1e20, steps=30))
+    assert diagnosis.health == "critical"
+    assert findings["non_finite"].layers
+
+
+def test_thresholds_can_be_overridden():
+    document = digits([repeated(10, linear(), {"type": "Sigmoid"})])
+    _, findings = found(document, vanishing_gain=1e-30)
+    assert "vanishing_gradient" not in findings
+    assert findings["loss_not_decreasing"].caused_by is None

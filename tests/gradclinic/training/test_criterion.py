@@ -1,0 +1,48 @@
+"""The trivial predictor: no constant does better on the data it was taken from."""
+
+import pytest
+import torch
+
+from gradclinic.contract.parse import parse_spec
+from gradclinic.training.criterion import Criterion, trivial_output
+from gradclinic.training.data import Part
+from gradclinic.training.metrics import accuracy, mae, r2
+
+
+def criterion(name):
+    spec = parse_spec(
+        {
+            "model": {"layers": [{"type": "Tanh"}]},
+            "data": {"type": "iris"},
+            "loss": {"type": name},
+            "optimizer": {"type": "SGD"},
+        }
+    )
+    return Criterion(spec.loss)
+
+
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "BCEWithLogitsLoss", "MSELoss", "L1Loss"])
+def test_no_constant_output_beats_the_trivial_one(name):
+    torch.manual_seed(0)
+    classes, width = (3, 3) if name == "CrossEntropyLoss" else (2, 1)
+    targets = torch.randn(101, 1).exp() if name in ("MSELoss", "L1Loss") else (torch.rand(100) ** 2 * classes).long()
+    judge = criterion(name)
+    best = trivial_output(judge, Part(torch.zeros(len(targets), 1), targets), classes, width)
+    loss = float(judge(best.expand(len(targets), width), targets))
+    for _ in range(50):
+        other = (best + 0.3 * torch.randn(width)).expand(len(targets), width)
+        assert float(judge(other, targets)) >= loss - 1e-6
+
+
+def test_a_class_that_never_occurs_leaves_the_trivial_output_finite():
+    part = Part(torch.zeros(4, 1), torch.tensor([0, 0, 2, 2]))
+    assert torch.isfinite(trivial_output(criterion("CrossEntropyLoss"), part, 4, 6)).all()
+
+
+def test_metrics_by_hand():
+    scores = torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0]])
+    assert accuracy(scores, torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)
+    assert accuracy(torch.tensor([[-1.0], [2.0]]), torch.tensor([0, 0])) == 0.5
+    assert mae(torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [5.0]])) == 1.5
+    assert r2(torch.tensor([[1.0], [3.0]]), torch.tensor([[1.0], [3.0]])) == 1.0
+    assert r2(torch.tensor([[2.0], [2.0]]), torch.tensor([[1.0], [3.0]])) == 0.0

@@ -194,9 +194,8 @@ class Client:
 
     def apply_fix(self, job_id: str, fix_id: str) -> Job:
         """Submit the job's spec with one of its fixes applied, as a job of its own."""
-        # Not repeated once it may have arrived: the contract promises idempotency keys for POST /v1/jobs alone.
-        answer = self._send("POST", _path("jobs", job_id, "fixes", fix_id, "apply"), repeatable=False)
-        return _read(Job, answer)
+        path = _path("jobs", job_id, "fixes", fix_id, "apply")
+        return _read(Job, self._send("POST", path, headers={"Idempotency-Key": str(uuid.uuid4())}))
 
     def _job_if_changed(self, job_id: str, tag: str | None, hold: int) -> tuple[Job | None, str | None]:
         headers = {"If-None-Match": tag} if tag else {}
@@ -217,11 +216,10 @@ class Client:
         headers: Mapping[str, str] | None = None,
         hold: float = 0.0,
         patience: float = PATIENCE_SECONDS,
-        repeatable: bool = True,
     ) -> httpx2.Response:
         """Send one request, again while the connection is lost and `patience` lasts; return a good answer.
 
-        One that is not `repeatable` is sent again only if it cannot have arrived.
+        Every call of the service can be repeated: what makes a job carries an idempotency key.
         """
         asked = {key: value for key, value in (params or {}).items() if value is not None}
         give_up = time.monotonic() + patience
@@ -232,13 +230,12 @@ class Client:
                     method, self.url + path, json=json, params=asked, headers=headers, timeout=self._timeout + hold
                 )
             except (httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
-                arrived = not isinstance(error, httpx2.ConnectError)
-                if (arrived and not repeatable) or time.monotonic() + pause > give_up:
+                if time.monotonic() + pause > give_up:
                     raise self._unreachable(error) from error
             except (httpx2.TransportError, httpx2.InvalidURL) as error:
                 raise self._unreachable(error) from error
             else:
-                if answer.status_code not in _BUSY or not repeatable or time.monotonic() + pause > give_up:
+                if answer.status_code not in _BUSY or time.monotonic() + pause > give_up:
                     return self._checked(answer)
             time.sleep(pause)
             pause = min(2 * pause, 1.0)

@@ -82,7 +82,7 @@ class _Proposal:
 
     fix: FixModule
     candidate: Candidate
-    order: tuple[int, int, int]
+    order: tuple[int, int, int, int]
     addresses: list[RuleId] = field(default_factory=list)
 
 
@@ -101,9 +101,10 @@ def _propose_for(posted: Posted, finding: Finding, place: int, proposals: list[_
     """Add what addresses a finding; a patch that is there already addresses it too."""
     known = {json.dumps(proposal.candidate.patch): proposal for proposal in proposals}
     for fix in FIXES:
-        for candidate in fix.propose(posted, finding) if finding.rule in fix.ADDRESSES else ():
+        for choice, candidate in enumerate(fix.propose(posted, finding) if finding.rule in fix.ADDRESSES else ()):
             cure_or_treatment, at = rank(fix.KIND, finding)
-            order = (cure_or_treatment, place, at)
+            # A kind's second choice stands behind the first of every kind: whoever tries three tries three kinds.
+            order = (cure_or_treatment, choice, place, at)
             proposal = known.get(json.dumps(candidate.patch))
             if proposal is None and _gives_a_valid_spec(posted, candidate):
                 proposal = _Proposal(fix, candidate, order)

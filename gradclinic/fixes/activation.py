@@ -7,7 +7,8 @@ When it applies:
 What it changes:
     Every such activation before the output layer becomes ReLU, with He initialization, which is what keeps the
     variance behind it; or SELU with LeCun initialization, where nothing stands between that would break its
-    self-normalization. What follows the last weights belongs to the loss and stays.
+    self-normalization. What follows the last weights belongs to the loss and stays. In a deep model under SGD the learning
+    rate is lowered to what the undamped gradient bears.
 
 When it is known not to help:
     When the activations are not what damps the gradient: ReLU with weights that are drawn too small vanishes just the
@@ -22,14 +23,15 @@ Source:
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
 from gradclinic.contract.layers import Dropout, Residual
 from gradclinic.contract.naming import pointer
 from gradclinic.fixes.candidate import Candidate
 from gradclinic.fixes.initial_scale import HE, LECUN, Scheme, initialize
+from gradclinic.fixes.patch import Operation
 from gradclinic.fixes.posted import ACTIVATIONS, NORMALIZATIONS, Place, Posted
+from gradclinic.fixes.step_size import WHY_SHORTER_STEPS, and_shorter_steps, calm_steps
 
 KIND: FixKind = "activation"
 ADDRESSES: tuple[RuleId, ...] = ("vanishing_gradient", "loss_not_decreasing")
@@ -46,21 +48,31 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
     if not damping:
         return []
     old = " and ".join(dict.fromkeys(place.layer.type for place in damping))
-    relu = Candidate(
-        "activation-relu",
-        f"Replace {old} by ReLU, with He initialization",
-        _replace(posted, damping, "ReLU", HE),
-        f"{old} passes on only part of the gradient in each layer; ReLU passes on all of it where it is active, and "
-        "He initialization keeps its scale from layer to layer.",
-    )
-    selu = Candidate(
-        "activation-selu",
-        f"Replace {old} by SELU, with LeCun initialization",
-        _replace(posted, damping, "SELU", LECUN),
-        f"{old} passes on only part of the gradient in each layer; SELU draws mean and variance towards 0 and 1 in "
-        "plain chains of layers, and no unit can die.",
-    )
+    passes = f"{old} passes on only part of the gradient in each layer"
+    relu_why = f"{passes}; ReLU passes on all of it where it is active, and {HE.title} keeps its scale."
+    selu_why = f"{passes}; SELU draws mean and variance towards 0 and 1 in a plain chain, and no unit can die."
+    relu = _candidate(posted, damping, "ReLU", HE, relu_why)
+    selu = _candidate(posted, damping, "SELU", LECUN, selu_why)
     return [relu, selu] if _is_plain_chain(posted, damping) else [relu]
+
+
+def _candidate(posted: Posted, places: list[Place], type_: str, scheme: Scheme, why: str) -> Candidate:
+    old = " and ".join(dict.fromkeys(place.layer.type for place in places))
+    replacements: list[Operation] = [
+        {
+            "op": "replace",
+            "path": pointer(*place.keys),
+            "value": {"type": type_} if place.layer.name is None else {"type": type_, "name": place.layer.name},
+        }
+        for place in places
+    ]
+    calm = calm_steps(posted)
+    return Candidate(
+        f"activation-{type_.lower()}",
+        f"Replace {old} by {type_}, with {scheme.title}{and_shorter_steps(calm)}",
+        replacements + initialize(posted, scheme) + calm,
+        why + (WHY_SHORTER_STEPS if calm else ""),
+    )
 
 
 def _named(posted: Posted, finding: Finding) -> set[str]:
@@ -70,17 +82,6 @@ def _named(posted: Posted, finding: Finding) -> set[str]:
     words = set(re.findall(r"\w+", finding.cause.detail))
     posted_types: set[str] = {place.layer.type for place in posted.hidden(ACTIVATIONS)}
     return posted_types & words - {"ReLU", "SELU"}
-
-
-def _replace(posted: Posted, places: list[Place], type_: str, scheme: Scheme) -> list[dict[str, Any]]:
-    return [
-        {
-            "op": "replace",
-            "path": pointer(*place.keys),
-            "value": {"type": type_} if place.layer.name is None else {"type": type_, "name": place.layer.name},
-        }
-        for place in places
-    ] + initialize(posted, scheme)
 
 
 def _is_plain_chain(posted: Posted, damping: list[Place]) -> bool:

@@ -6,7 +6,8 @@ When it applies:
 
 What it changes:
     The model's `init`: He for ReLU and its family, LeCun for SELU, Xavier for the rest; biases start at 0. A layer's own
-    `init` of another scale is removed, so that the model's counts for it.
+    `init` of another scale is removed, so that the model's counts for it. Where a gradient vanished in a deep model under SGD,
+    the learning rate is lowered to what it bears once it no longer does.
 
 When it is known not to help:
     In a deep chain of Sigmoid, whose slope of at most a quarter no initialization makes up for. When the learning rate
@@ -24,6 +25,7 @@ from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
 from gradclinic.fixes.candidate import Candidate
 from gradclinic.fixes.initial_scale import fits, fitting_scheme, initialize, misfits
 from gradclinic.fixes.posted import ACTIVATIONS, WEIGHTED, Posted
+from gradclinic.fixes.step_size import WHY_SHORTER_STEPS, and_shorter_steps, calm_steps
 
 KIND: FixKind = "initialization"
 ADDRESSES: tuple[RuleId, ...] = ("vanishing_gradient", "exploding_gradient", "non_finite", "loss_not_decreasing")
@@ -46,12 +48,19 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
     model_fits = fits(posted.spec.model.init, scheme, default_fits=default_fits)
     if model_fits and not misfits(posted, scheme, default_fits=default_fits):
         return []
+    calm = calm_steps(posted) if vanishes else []
     why = (
         f"The weights start at another scale than the activations ask for, and each layer multiplies the gradient by "
         f"the difference; {scheme.title} keeps its scale from layer to layer."
     )
-    patch = initialize(posted, scheme, default_fits=default_fits)
-    return [Candidate(f"initialization-{scheme.slug}", f"Use {scheme.title}, with zero biases", patch, why)]
+    return [
+        Candidate(
+            f"initialization-{scheme.slug}",
+            f"Use {scheme.title}, with zero biases{and_shorter_steps(calm)}",
+            initialize(posted, scheme, default_fits=default_fits) + calm,
+            why + (WHY_SHORTER_STEPS if calm else ""),
+        )
+    ]
 
 
 def _has_layers_with_weights(posted: Posted) -> bool:

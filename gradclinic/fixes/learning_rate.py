@@ -2,8 +2,8 @@
 
 When it applies:
     A gradient that explodes or values that are not finite: a tenth of the learning rate, or the usual upper end if that is
-    lower still. A loss that does not fall: likewise, unless the evidence says that updates are tiny beside the weights;
-    then the learning rate that makes them about a thousandth of the weights.
+    lower still. A loss that does not fall: likewise, unless updates are tiny beside the weights, or the learning rate far
+    below what is usual; then the one that makes updates about a thousandth of the weights.
 
 What it changes:
     `optimizer.lr`.
@@ -44,39 +44,46 @@ USUAL_UPPER_END_ADAPTIVE = 0.01
 """The same for the optimizers that rescale each weight's gradient."""
 
 
+FAR_BELOW = 1e-3
+"""Share of the usual upper end at or below which a learning rate is too small by the look of it."""
+
+
 def propose(posted: Posted, finding: Finding) -> list[Candidate]:
-    """Propose one learning rate: lower, or higher where the evidence says that the weights hardly move."""
+    """Propose one learning rate: lower, or higher where the weights hardly move."""
     if is_broken_from_the_start(finding):
         return []
-    lr, optimizer = posted.spec.optimizer.lr, posted.spec.optimizer.type
-    usual = USUAL_UPPER_END.get(optimizer, USUAL_UPPER_END_ADAPTIVE)
-    ratio = tiny_update_ratio(finding) if finding.rule == "loss_not_decreasing" else None
-    if finding.rule == "loss_not_decreasing" and (ratio is not None or lr == 0):
-        new = _rounded(_raised(lr, ratio, usual))
-        why = (
-            f"An update is so small beside the weights that they hardly move; about {GOOD_UPDATE_RATIO:g} of them a step "
-            "is what trains well."
-        )
-        slug, verb = "learning-rate-higher", "Raise"
-    elif lr > 0:
-        new = _rounded(min(lr / STEP, usual))
-        why = "Steps that overshoot make loss and gradient grow from step to step; shorter ones stay where both fall."
-        slug, verb = "learning-rate-lower", "Lower"
-    else:
-        return []
+    optimizer = posted.spec.optimizer
+    usual = USUAL_UPPER_END.get(optimizer.type, USUAL_UPPER_END_ADAPTIVE)
+    if finding.rule == "loss_not_decreasing":
+        ratio = tiny_update_ratio(finding)
+        if ratio is not None or optimizer.lr <= usual * FAR_BELOW:
+            return [_higher(posted, _raised(optimizer.lr, ratio, usual))]
+    return [_lower(posted, min(optimizer.lr / STEP, usual))] if optimizer.lr > 0 else []
+
+
+def _higher(posted: Posted, lr: float) -> Candidate:
+    why = (
+        "An update is so small beside the weights that they hardly move; about a thousandth of them a step is what "
+        "usually trains well."
+    )
+    return _candidate(posted, "learning-rate-higher", "Raise", lr, why)
+
+
+def _lower(posted: Posted, lr: float) -> Candidate:
+    why = "Steps that overshoot make loss and gradient grow from step to step; shorter ones stay where both fall."
+    return _candidate(posted, "learning-rate-lower", "Lower", lr, why)
+
+
+def _candidate(posted: Posted, slug: str, verb: str, lr: float, why: str) -> Candidate:
+    old, new = posted.spec.optimizer.lr, float(f"{lr:.3g}")
     patch = set_value(posted.document, ("optimizer", "lr"), new)
-    return [Candidate(slug, f"{verb} the learning rate from {lr:g} to {new:g}", patch, why)]
+    return Candidate(slug, f"{verb} the learning rate from {old:g} to {new:g}", patch, why)
 
 
 def _raised(lr: float, ratio: float | None, usual: float) -> float:
-    if lr == 0:
-        return usual / STEP
-    if not ratio:  # nothing moves at all, so there is no scale to go by
-        return max(usual, lr * STEP)
+    """Return the learning rate that brings updates to a thousandth of the weights, within what is usual."""
+    if not ratio:  # nothing to scale by: the middle of the usual range
+        return max(usual / math.sqrt(STEP), lr * STEP)
     factor = STEP ** max(1, round(math.log10(GOOD_UPDATE_RATIO / ratio)))
     # Beyond the usual range a tiny ratio says more about the gradient than about the learning rate.
     return min(lr * factor, max(usual, lr * STEP))
-
-
-def _rounded(lr: float) -> float:
-    return float(f"{lr:.3g}")

@@ -26,23 +26,18 @@ from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
 from gradclinic.contract.layers import AnyLayer, Linear, Repeat
 from gradclinic.contract.naming import pointer
 from gradclinic.fixes.candidate import Candidate
+from gradclinic.fixes.normalizer import MIN_FEATURES, fitting_normalization
 from gradclinic.fixes.posted import NORMALIZATIONS, WEIGHTED, Keys, Layers, Place, Posted, held_layers
 
 KIND: FixKind = "normalization"
 ADDRESSES: tuple[RuleId, ...] = ("vanishing_gradient", "exploding_gradient", "non_finite", "loss_not_decreasing")
-
-MIN_BATCH = 8
-"""Samples a batch below which batch statistics are too noisy. Wu & He 2018, arXiv:1803.08494, figure 1."""
-
-MIN_FEATURES = 4
-"""Features below which layer normalization leaves hardly more than signs; of one feature it leaves 0."""
 
 
 def propose(posted: Posted, finding: Finding) -> list[Candidate]:  # noqa: ARG001 - every fix module has one signature
     """Propose one kind of normalization for all hidden layers that have none."""
     normalized = set(_followed_by_normalization(posted.spec.model.layers, ("model", "layers")))
     bare = [place for place in _hidden_linears(posted) if place.keys not in normalized]
-    type_ = _type_for(posted, bare)
+    type_ = fitting_normalization(posted, (shape for place in bare for shape in place.inputs))
     if type_ == "LayerNorm":
         bare = [place for place in bare if isinstance(place.layer, Linear) and place.layer.out_features >= MIN_FEATURES]
     if not bare:
@@ -61,12 +56,6 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:  # noqa: ARG00
 
 def _hidden_linears(posted: Posted) -> list[Place]:
     return [place for place in posted.hidden(WEIGHTED) if not place.is_in_shortcut]
-
-
-def _type_for(posted: Posted, places: list[Place]) -> str:
-    batch = min(posted.spec.training.batch_size, posted.spec.data.facts().train)
-    are_vectors = all(shape is not None and len(shape) == 1 for place in places for shape in place.inputs)
-    return "BatchNorm1d" if batch >= MIN_BATCH and are_vectors else "LayerNorm"
 
 
 def _followed_by_normalization(layers: Layers, keys: Keys) -> Iterator[Keys]:

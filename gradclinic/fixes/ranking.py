@@ -14,7 +14,7 @@ CURES: dict[CauseKind, tuple[FixKind, ...]] = {
 
 TREATMENTS: dict[RuleId, tuple[FixKind, ...]] = {
     "vanishing_gradient": ("normalization", "residual", "activation", "initialization", "optimizer"),
-    "exploding_gradient": ("initialization", "normalization", "gradient_clipping", "learning_rate", "optimizer"),
+    "exploding_gradient": ("initialization", "normalization", "optimizer", "gradient_clipping", "learning_rate"),
     "non_finite": ("learning_rate", "initialization", "gradient_clipping", "normalization", "optimizer"),
     "loss_not_decreasing": ("learning_rate", "initialization", "optimizer", "normalization", "activation"),
 }

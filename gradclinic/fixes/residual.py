@@ -5,13 +5,15 @@ When it applies:
 
 What it changes:
     The layers that a `Repeat` repeats become a Residual; where its first turn changes the size, that turn is put before
-    it, as it is. Elsewhere each Linear with what follows it becomes a Residual of its own, where the sizes match.
+    it, as it is. Elsewhere each Linear with what follows it becomes a Residual of its own, where the sizes match. Where many
+    blocks would be summed whose activation is unbounded, each gets a normalization in front, which keeps the sum in bounds.
 
 When it is known not to help:
     Against a gradient that explodes: a sum grows further. Where every block has another size, it does not apply.
 
 Source:
     - He et al. 2016, Deep residual learning for image recognition, arXiv:1512.03385
+    - De & Smith 2020, Batch normalization biases residual blocks towards the identity function, arXiv:2002.10444
     - Yang & Schoenholz 2017, Mean field residual networks: on the edge of chaos, arXiv:1712.08969
 """
 
@@ -26,8 +28,9 @@ from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
 from gradclinic.contract.layers import Combinator, Repeat, Residual, Sequential
 from gradclinic.contract.naming import pointer
 from gradclinic.fixes.candidate import Candidate
+from gradclinic.fixes.normalizer import fitting_normalization
 from gradclinic.fixes.patch import Operation
-from gradclinic.fixes.posted import ACTIVATIONS, WEIGHTED, Keys, Layers, Place, Posted, output_shape
+from gradclinic.fixes.posted import ACTIVATIONS, NORMALIZATIONS, WEIGHTED, Keys, Layers, Place, Posted, output_shape
 
 KIND: FixKind = "residual"
 ADDRESSES: tuple[RuleId, ...] = ("vanishing_gradient",)
@@ -35,13 +38,27 @@ ADDRESSES: tuple[RuleId, ...] = ("vanishing_gradient",)
 MIN_BLOCKS = 2
 """Blocks below which there is no depth that a road around them would shorten."""
 
+MAX_BARE_BLOCKS = 8
+"""Blocks up to which the sum stays in bounds without a normalization: each may double its variance.
+
+Measured on digits: 29 blocks of Linear and ReLU after Xavier initialization ended at chance (0.09), with a normalization
+in each at an accuracy of 0.95 to 0.98, on two seeds.
+"""
+
+BOUNDED = frozenset({"Sigmoid", "Hardsigmoid", "Tanh", "Hardtanh", "Softsign", "ReLU6"})
+"""Activations of a bounded range: a block with one adds no more to the sum the larger its input is."""
+
 
 def propose(posted: Posted, finding: Finding) -> list[Candidate]:  # noqa: ARG001 - every fix module has one signature
     """Propose to wrap all blocks that keep their shape."""
-    wrapping = _Wrapping(posted)
-    wrapping.wrap_blocks(posted.spec.model.layers, ("model", "layers"))
-    if wrapping.blocks < MIN_BLOCKS:
+    bare = _Wrapping(posted)
+    bare.wrap_blocks(posted.spec.model.layers, ("model", "layers"))
+    if bare.blocks < MIN_BLOCKS:
         return []
+    wrapping = bare
+    if bare.blocks > MAX_BARE_BLOCKS:
+        wrapping = _Wrapping(posted, normalize=True)
+        wrapping.wrap_blocks(posted.spec.model.layers, ("model", "layers"))
     why = (
         f"The gradient has a way around each of the {wrapping.blocks} blocks, along which it is not multiplied by "
         "anything: over depth it then shrinks slowly rather than exponentially."
@@ -54,6 +71,7 @@ class _Wrapping:
     """Gathers the operations from the back to the front, because each shifts what stands behind it in its list."""
 
     posted: Posted
+    normalize: bool = False
     operations: list[Operation] = field(default_factory=list)
     blocks: int = 0
 
@@ -81,7 +99,9 @@ class _Wrapping:
         siblings = self._raw(place.keys[:-1])
         for index in reversed(range(first + 1, end)):
             self.operations.append({"op": "remove", "path": pointer(*place.keys[:-1], index)})
-        self.operations.append({"op": "replace", "path": pointer(*place.keys), "value": _residual(siblings[first:end])})
+        self.operations.append(
+            {"op": "replace", "path": pointer(*place.keys), "value": self._residual(siblings[first:end], block, place)}
+        )
         self.blocks += place.turns
 
     def _wrap_turns(self, place: Place, repeat: Repeat) -> bool:
@@ -91,7 +111,11 @@ class _Wrapping:
         if place.role != "hidden" or not _is_worth_a_road(repeat.layers):
             return False
         body = self._raw((*place.keys, "layers"))
-        wrapped = {"op": "replace", "path": pointer(*place.keys, "layers"), "value": [_residual(body)]}
+        wrapped = {
+            "op": "replace",
+            "path": pointer(*place.keys, "layers"),
+            "value": [self._residual(body, repeat.layers, place)],
+        }
         if _keeps_shapes(repeat.layers, place):
             self.operations.append(wrapped)
             self.blocks += place.turns * repeat.times
@@ -111,6 +135,14 @@ class _Wrapping:
         names = {layer.get("name") for layer in body}
         return [{"type": "Sequential", "layers": copy.deepcopy(body)}] if names & taken else copy.deepcopy(body)
 
+    def _residual(self, raw: list[Any], block: Layers, place: Place) -> dict[str, Any]:
+        types = {layer.type for layer in _without_groups(block)}
+        normalized = any(isinstance(layer, NORMALIZATIONS) for layer in _without_groups(block))
+        front: list[Any] = []
+        if self.normalize and not normalized and not types & BOUNDED:
+            front = [{"type": fitting_normalization(self.posted, place.inputs)}]
+        return {"type": "Residual", "layers": [*front, *copy.deepcopy(raw)]}
+
     def _raw(self, keys: Iterable[str | int]) -> list[Any]:
         """Return the list of layers at these keys as it was posted."""
         here: Any = self.posted.document
@@ -118,10 +150,6 @@ class _Wrapping:
             here = here[key]
         layers: list[Any] = here
         return layers
-
-
-def _residual(layers: list[Any]) -> dict[str, Any]:
-    return {"type": "Residual", "layers": copy.deepcopy(layers)}
 
 
 def _is_worth_a_road(layers: Layers) -> bool:

@@ -26,6 +26,11 @@ DRAWING = frozenset(
 )  # fmt: skip
 """The functions that draw random numbers, and so take a generator."""
 
+TRIED = DRAWING - {"sparse_"} | {"constant_"}
+"""The functions that some numbers are impossible for, which a trial shows; `sparse_` knows none, and draws from the
+global generator in spite of the one that it is given.
+"""
+
 TRIAL_SIZE = 4
 """Elements along each dimension of the small tensor that a function is tried on."""
 
@@ -65,7 +70,7 @@ def _problem(function: SpecModel, name: str, shape: Shape) -> tuple[str, str] | 
     check = _CHECKS.get(kind)
     if check is not None and (problem := check(function, name, shape)):
         return problem
-    if kind in DRAWING | {"constant_"} and (words := _trial(function, shape)) is not None:
+    if kind in TRIED and (words := _trial(function, shape)) is not None:
         return f'{kind} cannot set {name} with these keywords. PyTorch says: "{words}"', "numbers that float32 can hold"
     return None
 

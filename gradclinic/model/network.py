@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from torch import Tensor, nn
 
@@ -18,6 +18,9 @@ class Chain(nn.Module):
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self._modules.update(layers)
+        # The layers with those of all groups among them in one row. Passing x through group after group costs two
+        # calls of a module a turn: 6 % of a training step of twenty turns of Linear(64) and Sigmoid, measured.
+        self._row = tuple(_row(layers.values()))
 
     def __setattr__(self, name: str, value: object) -> None:
         # PyTorch's own refuses to set an attribute that a child is named like, and `train()` sets `training`. Nothing
@@ -25,14 +28,14 @@ class Chain(nn.Module):
         object.__setattr__(self, name, value)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pass x (N, ...) through the layers."""
-        for layer in self._modules.values():
-            x = layer(x)  # type: ignore[misc]  # a child is None only where one was set to None
+        """Pass x (N, ...) through the layers. Groups are not called, so hooks belong on the layers inside them."""
+        for layer in self._row:
+            x = layer(x)
         return x
 
 
 class Group(nn.Module):
-    """A `Sequential` of the spec, or one turn of a `Repeat`: it has a name, and computes nothing itself."""
+    """A `Sequential` of the spec, or one turn of a `Repeat`: it gives names, and computes nothing itself."""
 
     def __init__(self, layers: Chain) -> None:
         super().__init__()
@@ -70,3 +73,12 @@ class Network(nn.Module):
         """Pass a batch x (N, ...) through the model."""
         y: Tensor = self.layers(x)
         return y
+
+
+def _row(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """Yield the modules that compute, those of the groups in their places."""
+    for layer in layers:
+        if isinstance(layer, Group):
+            yield from _row(layer.layers.children())
+        else:
+            yield layer

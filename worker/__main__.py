@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 
+from celery.exceptions import SecurityWarning
 from celery.utils.sysinfo import cpu_budget  # type: ignore[attr-defined]  # newer than the stubs
 
 from store.schema import ensure_schema
@@ -30,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     # The children inherit this; torch and its libraries read it once, while they load.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(settings.torch_threads)))
     configure_logging()
+    # It warns of running as root, for the sake of messages that are pickles; ours are JSON alone.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     app = make_app(settings)
     ensure_schema(app.store.engine)
     worker = app.Worker(

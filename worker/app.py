@@ -76,7 +76,7 @@ def make_app(settings: Settings) -> WorkerApp:
             worker_disable_prefetch=True,  # a message reserved by a busy worker would wait while another is idle
         )
     else:
-        app.conf.update(broker_url="memory://", broker_transport_options={"polling_interval": MEMORY_POLL_SECONDS})
+        app.conf.update(broker_url="memory://localhost//", broker_transport_options={"polling_interval": MEMORY_POLL_SECONDS})
     app.task(name=TASK_TRAIN, base=JobTask, lazy=False, shared=False)(train_job)
     app.steps["worker"].add(DispatcherStep)
     return app

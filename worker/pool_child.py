@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import Any
 
+import structlog
 from celery.loaders.app import AppLoader
 
 from worker.logs import configure_logging
+
+log = structlog.get_logger("worker.child")
 
 STOP_SIGNAL = signal.SIGURG
 """Tells a child that the worker shuts down. Of all signals it is one that does nothing to a child that is not ready to
@@ -30,3 +34,4 @@ class ChildLoader(AppLoader):
 
         signal.signal(STOP_SIGNAL, stop)
         warm_up()
+        log.info("child_ready", pid=os.getpid())

@@ -28,7 +28,7 @@ def test_children_are_spawned(settings: Settings):
 
 def test_the_embedded_app_has_its_broker_in_memory(settings: Settings):
     app = make_app(settings)
-    assert app.conf.broker_url == "memory://"
+    assert app.conf.broker_url.startswith("memory://")
     assert app.conf.task_default_queue == QUEUE
 
 

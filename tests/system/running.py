@@ -1,0 +1,228 @@
+"""A system of one test: its database, and the service and workers that the test starts as processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.testing
+import redis
+from sqlalchemy import select
+
+from gradclinic.contract.job import LIVE, Job
+from gradclinic.contract.parse import parse_spec
+from gradclinic.history import History
+from store.bell import Bell
+from store.engine import make_engine
+from store.histories import read_history
+from store.jobs import add_job, find_job
+from store.runs import baseline_of
+from store.schema import ensure_schema
+from store.settings import Settings
+from store.tables import jobs
+from store.transactions import Store
+
+ROOT = Path(__file__).parents[2]
+
+FAST = {
+    "GRADCLINIC_LEASE_SECONDS": "2",
+    "GRADCLINIC_REANNOUNCE_SECONDS": "1",
+    "GRADCLINIC_MAX_ATTEMPTS": "5",
+    "OMP_NUM_THREADS": "1",
+}
+"""So that what takes a while in production takes a moment here."""
+
+START_SECONDS = 60.0
+"""How long a process may take to be ready on a machine that is busy."""
+
+
+def spec(steps: int, *, width: int = 16, depth: int = 1, seed: int = 0) -> dict[str, Any]:
+    """Return a spec whose training takes about as long as its steps say."""
+    hidden = [{"type": "Linear", "out_features": width}, {"type": "Tanh"}]
+    return {
+        "model": {
+            "layers": [{"type": "Repeat", "times": depth, "layers": hidden}, {"type": "Linear", "out_features": 10}]
+        },
+        "data": {"type": "digits"},
+        "loss": {"type": "CrossEntropyLoss"},
+        "optimizer": {"type": "SGD", "lr": 0.05},
+        "training": {"steps": steps, "seed": seed},
+    }
+
+
+def long_spec(seed: int = 0) -> dict[str, Any]:
+    """Return a spec that trains for some seconds: long enough to do something to it meanwhile."""
+    return spec(1500, width=32, depth=12, seed=seed)
+
+
+class Process:
+    """A process that a test started, in a group of its own."""
+
+    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def is_running(self) -> bool:
+        return self.popen.poll() is None
+
+    def said(self, words: str) -> bool:
+        return words in self.log.read_text(errors="replace")
+
+    def children(self) -> list[int]:
+        """Return the process ids of the pool's children."""
+        task = Path(f"/proc/{self.popen.pid}/task")
+        pids = " ".join((thread / "children").read_text() for thread in task.iterdir()).split()
+        return [int(pid) for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def terminate(self) -> float:
+        """Ask it to end as an operator does, wait for that, and return how many seconds it took."""
+        began = time.monotonic()
+        self.popen.terminate()
+        self.popen.wait(20)
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """End the process and its children with SIGKILL, all at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait(20)
+
+
+class System:
+    """One database with the processes that work on it."""
+
+    def __init__(self, backend: Mapping[str, str], folder: Path) -> None:
+        self.environment = {**FAST, **backend, "GRADCLINIC_DATA_DIR": str(folder / "var")}
+        self.folder = folder
+        self.settings = Settings(
+            data_dir=folder / "var",
+            database_url=backend.get("GRADCLINIC_DATABASE_URL"),
+            broker_url=backend.get("GRADCLINIC_BROKER_URL"),
+            broker_prefix=backend.get("GRADCLINIC_BROKER_PREFIX", "gradclinic:"),
+        )
+        self.store = Store(make_engine(self.settings.database))
+        self.bell = Bell(self.settings.broker_url, self.settings.broker_prefix)
+        self.processes: list[Process] = []
+
+    def __enter__(self) -> Self:
+        ensure_schema(self.store.engine)
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        for process in self.processes:
+            process.kill()
+            if error is not None:
+                print(f"--- {process.log.name}\n{process.log.read_text(errors='replace')[-6000:]}")  # noqa: T201 - pytest shows it
+        self.forget_messages()
+        self.bell.close()
+        self.store.close()
+
+    # Processes
+
+    def start_worker(self, slots: int = 1) -> Process:
+        return self.start("worker", "--concurrency", str(slots))
+
+    def start_workers(self, number: int, slots: int = 1) -> list[Process]:
+        """Start several at once, and wait until all are warm."""
+        workers = [self.start_worker(slots) for _ in range(number)]
+        for worker in workers:
+            wait_until(lambda worker=worker: worker.said("child_ready"), START_SECONDS)
+        return workers
+
+    def start_service(self, *arguments: str) -> tuple[Process, str]:
+        """Start the service on a free port and return it with its URL."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = self.start("service", "--port", str(port), *arguments)
+        wait_until(lambda: process.said("listening"), START_SECONDS)
+        return process, f"http://127.0.0.1:{port}"
+
+    def start(self, *arguments: str) -> Process:
+        log = self.folder / f"{arguments[0]}-{len(self.processes)}.log"
+        self.processes.append(Process(list(arguments), self.environment, log))
+        return self.processes[-1]
+
+    # Jobs
+
+    def post(self, document: dict[str, Any]) -> str:
+        """Do what the service does for a POST: add the job, and ring after the commit."""
+        parsed = parse_spec(document)
+        with self.store.writing() as writer:
+            job = add_job(writer, document=document, spec=parsed, steps=parsed.training.total_steps(0))
+            writer.after_commit(lambda: self.bell.ring(job.id))
+        return job.id
+
+    def job(self, job_id: str) -> Job:
+        with self.store.reading() as reader:
+            return find_job(reader, job_id)
+
+    def history(self, job_id: str) -> History:
+        with self.store.reading() as reader:
+            return read_history(reader, baseline_of(reader, job_id).id)
+
+    def wait_for_end(self, job_id: str, seconds: float = 60.0) -> Job:
+        wait_until(lambda: self.job(job_id).status not in LIVE, seconds)
+        return self.job(job_id)
+
+    def wait_for_step(self, job_id: str, step: int, seconds: float = 60.0) -> None:
+        """Wait until a training has come this far."""
+        wait_until(lambda: self.job(job_id).status == "training" and self.job(job_id).progress.step >= step, seconds)
+
+    def worker_of(self, job_id: str, workers: list[Process]) -> tuple[Process, int]:
+        """Return the worker that holds a job, and the process id of the child that trains it."""
+        with self.store.reading() as reader:
+            name = reader.connection.execute(select(jobs.c.worker).where(jobs.c.id == job_id)).scalar_one()
+        child = int(name.rpartition(":")[2])
+        return next(worker for worker in workers if child in worker.children()), child
+
+    def forget_messages(self) -> int:
+        """Delete every key of this system in Redis; return how many there were."""
+        if self.settings.broker_url is None:
+            return 0
+        with redis.Redis.from_url(self.settings.broker_url) as client:
+            keys = list(client.scan_iter(f"{self.settings.broker_prefix}*"))
+            return int(client.delete(*keys)) if keys else 0
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for a condition; fail when it takes longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {seconds} seconds"
+        time.sleep(0.02)
+
+
+def assert_every_step_once(history: History, steps: int) -> None:
+    """Check that what is recorded at every step is there for each step, once and in order."""
+    for signal_name in ("loss", "grad_norm", "lr"):
+        np.testing.assert_array_equal(history[signal_name].steps, np.arange(steps), err_msg=signal_name)
+
+
+def assert_same_bits(one: History, other: History) -> None:
+    """Check that two histories hold the same numbers, bit for bit."""
+    assert list(one.tables) == list(other.tables)
+    for name, table in one.tables.items():
+        twin = other.tables[name]
+        assert table.subjects == twin.subjects
+        numpy.testing.assert_array_equal(table.steps, twin.steps)
+        assert table.values.tobytes() == twin.values.tobytes(), name

@@ -1,0 +1,47 @@
+"""Many jobs, several workers: each job is trained to its end exactly once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.system.running import System, assert_every_step_once, spec, wait_until
+
+pytestmark = pytest.mark.slow
+
+JOBS = 50
+STEPS = 30
+
+
+def test_fifty_jobs_and_two_workers(system: System):
+    system.start_workers(2)
+    job_ids = [system.post(spec(STEPS, seed=seed)) for seed in range(JOBS)]
+    for job_id in job_ids:
+        job = system.wait_for_end(job_id)
+        assert (job.status, job.attempt) == ("succeeded", 1)
+        assert_every_step_once(system.history(job_id), STEPS)
+
+
+def test_a_broker_that_lost_its_messages(system: System):
+    """What is queued runs all the same: the row is the truth."""
+    if system.settings.broker_url is None:
+        pytest.skip("the embedded system has no broker to empty")
+    job_ids = [system.post(spec(STEPS, seed=seed)) for seed in range(5)]
+    assert system.forget_messages() > 0
+    [worker] = system.start_workers(1)
+    for job_id in job_ids:
+        assert system.wait_for_end(job_id).status == "succeeded"
+    # Once more under the feet of a worker that listens.
+    more = [system.post(spec(STEPS, seed=seed)) for seed in range(5)]
+    system.forget_messages()
+    for job_id in more:
+        assert system.wait_for_end(job_id).status == "succeeded"
+    assert worker.is_running
+
+
+def test_both_workers_are_used(system: System):
+    workers = system.start_workers(2)
+    job_ids = [system.post(spec(1000, width=32, depth=8, seed=seed)) for seed in range(2)]
+    for job_id in job_ids:
+        wait_until(lambda job_id=job_id: system.job(job_id).status == "training", 10)
+    holders = {system.worker_of(job_id, workers)[0].popen.pid for job_id in job_ids}
+    assert len(holders) == 2

@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from gradclinic.contract.limits import DEFAULT_LIMITS
+from service.examples import DEEP_SIGMOID
 from service.frame import Frame
 from service.keys import KeyRing, require_key
 from service.openapi import TAGS, document_openapi, v1_problems
+from service.posted import check_document
 from service.problems import register_handlers
 from service.routes import catalogues, docs, jobs, probes, runs, specs
 from store.bell import Bell
@@ -50,6 +53,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.bell = Bell(settings.broker_url, settings.broker_prefix)
     try:
         await run_in_threadpool(ensure_schema, engine)
+        # The first model resolved in a process costs torch most of a second of imports: before the first caller, then.
+        await run_in_threadpool(check_document, DEEP_SIGMOID, DEFAULT_LIMITS)
         yield
     finally:
         app.state.bell.close()

@@ -23,6 +23,10 @@ DEEP_SIGMOID: dict[str, Any] = {
     "data": {"type": "digits", "validation_split": 0.2, "normalize": True},
     "loss": {"type": "CrossEntropyLoss"},
     "optimizer": {"type": "SGD", "lr": 0.1},
+    "scheduler": None,
     "training": {"steps": 400, "batch_size": 64, "seed": 0},
+    "recording": {"every": 1},
+    "diagnosis": {"thresholds": {}},
+    "verification": {"fixes": 3, "seeds": 3},
 }
 """Twenty sigmoid layers: the first ones get no gradient, and nothing is learned."""

@@ -37,9 +37,9 @@ _TABLE = (
     ),
     ThresholdInfo(
         name="not_learned_skill",
-        default=0.1,
+        default=0.25,
         meaning="Share of the way from a trivial predictor to a perfect one, below which a model has not learned.",
-        source="Our choice: a tenth of the way is what 'barely better' means here.",
+        source="Our choice: a quarter of the way is what 'barely better' means here.",
     ),
     ThresholdInfo(
         name="harmed_skill",

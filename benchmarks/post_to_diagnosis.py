@@ -1,0 +1,90 @@
+"""From POST to diagnosis, against the bare training loop of the same spec.
+
+Both are taken in turn, so that a machine that gets slower slows both. The bare loop runs in this process, warm: it
+draws the same batches through the same network and optimizer, and neither records, nor evaluates, nor stores. What the
+whole takes beyond it is everything that is not training: HTTP, the queue, recording, evaluation, storing, diagnosis.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from gradclinic.client import Client
+from gradclinic.contract.parse import parse_spec
+from gradclinic.contract.spec import JobSpec
+from gradclinic.training import set_threads
+from gradclinic.training.loop import batches
+from gradclinic.training.setup import make_setup
+from tools.embedded import ROOT, embedded_system
+
+ROUNDS = 9
+EXAMPLES = ("deep-sigmoid-digits", "healthy-digits", "exploding-normal-init")
+
+
+def main() -> None:
+    """Measure every example, and print a table of medians."""
+    set_threads()
+    table = Table(title=f"From POST to diagnosis, embedded; medians of {ROUNDS} interleaved rounds [min .. max]")
+    for heading in ("spec", "bare training, s", "POST to diagnosis, s", "ratio", "not training, s"):
+        table.add_column(heading, justify="left" if heading == "spec" else "right")
+    with tempfile.TemporaryDirectory(prefix="gradclinic-bench-") as folder, embedded_system(Path(folder)) as url:
+        for name in EXAMPLES:
+            document = json.loads((ROOT / "examples" / f"{name}.json").read_text())
+            table.add_row(name, *_measure(document, url))
+    Console(width=120).print(table)  # a log has no width of its own
+
+
+def _measure(document: dict[str, Any], url: str) -> list[str]:
+    spec = parse_spec(document)
+    bare, whole = [], []
+    with Client(url) as client:
+        for turn in range(ROUNDS + 1):
+            times = _time_bare(spec), _time_whole(document, client)
+            if turn > 0:  # the first round warms both up
+                bare.append(times[0])
+                whole.append(times[1])
+    ratios = [w / b for w, b in zip(whole, bare, strict=True)]
+    rest = [w - b for w, b in zip(whole, bare, strict=True)]
+    return [_spread(values) for values in (bare, whole, ratios, rest)]
+
+
+def _time_bare(spec: JobSpec) -> float:
+    setup = make_setup(spec, spec.training.seed)
+    stream = batches(
+        setup.data.train,
+        spec.training.batch_size,
+        torch.Generator().manual_seed(0),
+        join_single=setup.normalises_batches,
+    )
+    began = time.perf_counter()
+    for _ in range(setup.steps):
+        inputs, targets = next(stream)
+        setup.optimizer.zero_grad()
+        setup.criterion(setup.network(inputs), targets).backward()  # type: ignore[no-untyped-call]  # PyTorch types it not
+        setup.optimizer.step()
+    return time.perf_counter() - began
+
+
+def _time_whole(document: dict[str, Any], client: Client) -> float:
+    began = time.perf_counter()
+    job = client.submit(document)
+    client.wait(job.id)
+    client.diagnosis(job.id)
+    return time.perf_counter() - began
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} [{min(values):.2f} .. {max(values):.2f}]"
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 from gradclinic.model.build import build_model
 from gradclinic.model.facts import layer_facts
+from gradclinic.model.measure import warm_up
 from gradclinic.model.spec import resolve_spec
 
-__all__ = ["build_model", "layer_facts", "resolve_spec"]
+__all__ = ["build_model", "layer_facts", "resolve_spec", "warm_up"]

@@ -6,6 +6,7 @@ entered here belong to the thread.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from gradclinic.contract.layers import AnyLayer
+from gradclinic.contract.layers import AnyLayer, Linear
 from gradclinic.model.layers import Keywords, Misfit, Shape, fitted_keywords, make_module, posted_keywords, shown
 
 TORCH_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ArithmeticError)
@@ -61,6 +62,12 @@ class _FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch
         if formula is not None:
             self.flops += formula(*args, **keywords, out_val=output)
         return output
+
+
+@functools.cache
+def warm_up() -> None:
+    """Have PyTorch load what `meta` needs: a second or more, once a process, which otherwise the first spec waits for."""
+    measure_layer(Linear(type="Linear", out_features=1), (1,), SMALLEST_BATCH)
 
 
 def measure_layer(layer: AnyLayer, shape: Shape, batch: int) -> Measured:

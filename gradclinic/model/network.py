@@ -68,9 +68,12 @@ class Network(nn.Module):
     def __init__(self, layers: Chain) -> None:
         super().__init__()
         self.layers = layers
+        self._overwrites = any(getattr(module, "inplace", False) for module in layers.modules())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pass a batch x (N, ...) through the model."""
+        """Pass a batch x (N, ...) through the model; x itself is left as it is."""
+        if self._overwrites:
+            x = x.clone()  # a first layer that works in place would change the data, for every later step as well
         y: Tensor = self.layers(x)
         return y
 

@@ -13,7 +13,7 @@ from gradclinic.errors import Fault, InvalidSpec
 from gradclinic.model.combinators import COMBINATORS
 from gradclinic.model.initialization import init_problems
 from gradclinic.model.layers import Shape, is_frozen, own_init
-from gradclinic.model.measure import Measured, measure_layer
+from gradclinic.model.measure import Measured, measure_layer, warm_up
 from gradclinic.model.place import MODEL, Place
 from gradclinic.model.resolution import Entry, Resolution, alone, joined
 
@@ -29,6 +29,7 @@ class Resolver:
     """Resolves one model for batches of `batch` samples. Equal layers on equal shapes are measured once."""
 
     def __init__(self, model: Model, batch: int, limits: Limits = DEFAULT_LIMITS) -> None:
+        warm_up()  # before the clock starts: what PyTorch loads the first time is no fault of the model
         self._model = model
         self._batch = batch
         self._limits = limits

@@ -98,6 +98,12 @@ class TestValues:
         y = of["layers.head"](of["layers.tail[0].layers.0"](y))
         assert torch.equal(network(x), y)
 
+    def test_layers_that_work_in_place_leave_the_data_alone(self):
+        network = build([{"type": "Residual", "layers": [{"type": "ReLU", "inplace": True}]}, linear(1)])
+        x = -torch.ones(2, 6)
+        network(x)
+        assert x.eq(-1).all()
+
     def test_turns_have_parameters_of_their_own(self):
         network = build([{"type": "Repeat", "times": 2, "layers": [linear(6)]}])
         first, second = (parameter for name, parameter in network.named_parameters() if name.endswith("weight"))

@@ -19,12 +19,12 @@ ENV PIP_NO_CACHE_DIR=1 \
     PATH=/opt/gradclinic/bin:${PATH}
 WORKDIR /build
 COPY requirements.lock pyproject.toml ./
-# pip first, at its pinned version (`--group` is newer than the image's), and torch without its dependencies: these come
+# pip first, at its pinned version (`--group` is newer than the image's). torch without its dependencies: those come later,
 # from the plain index, at the versions of the lock.
 RUN python -m venv /opt/gradclinic \
     && pip install --constraint requirements.lock --upgrade pip \
-    && pip install --constraint requirements.lock --no-deps --index-url "${TORCH_INDEX_URL}" torch \
-    && pip install --constraint requirements.lock --group system
+    && pip install --constraint requirements.lock --group system \
+    && pip install --constraint requirements.lock --no-deps --index-url "${TORCH_INDEX_URL}" torch
 COPY README.md LICENSE NOTICE ./
 COPY gradclinic gradclinic
 RUN pip install --constraint requirements.lock ".[torch]"

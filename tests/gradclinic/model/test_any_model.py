@@ -55,7 +55,7 @@ INITS = st.sampled_from(["eye_", "orthogonal_", "dirac_", "xavier_normal_", "zer
 
 
 @given(st.lists(st.recursive(LAYERS, _combined, max_leaves=5), min_size=1, max_size=4), TASKS, SIZES, INITS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 def test_is_refused_or_can_be_trained(layers, task, outputs, init):
     data, loss = task
     model: dict[str, Any] = {"layers": [*layers, {"type": "Linear", "out_features": outputs}]}

@@ -1,7 +1,8 @@
 """From a layer that holds no others to its `torch.nn` module: the class by its name, the sizes from the input.
 
 Adding such a layer takes nothing here, unless a keyword of it follows from the input: then one function, one line in
-`FITS`, and the keyword in `INFERRED`. The shape of its output needs no line at all: PyTorch works it out, in `gradclinic.model.measure`.
+`FITS`, and the keyword in `INFERRED`. The shape of its output needs no line at all: PyTorch works it out, in
+`gradclinic.model.measure`.
 """
 
 from __future__ import annotations

@@ -16,17 +16,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.rule import Rule
 
+from gradclinic.cli.overviews import baseline_of, read_overview
 from gradclinic.client import Client
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.job import Job
 from gradclinic.errors import GradclinicError
-from gradclinic.report import render_text
+from gradclinic.report import Overview, render_text
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "var" / "demo" / "report.txt"
@@ -52,9 +54,9 @@ def main() -> int:
             os.environ["GRADCLINIC_URL"] = url
             with Client(url) as client:
                 ill = _submit(client, "deep-sigmoid-digits", exit_code=1)
-                _check_ill(ill[1])
+                _check_ill(ill.diagnosis)
                 healthy = _submit(client, "healthy-digits", exit_code=0)
-                _check_healthy(healthy[1])
+                _check_healthy(healthy.diagnosis)
             _write_report([ill, healthy])
     except (DemoFailed, GradclinicError) as error:
         console.print(f"The demo failed: {error}", style="bold red", markup=False)
@@ -63,7 +65,9 @@ def main() -> int:
         console.print("Interrupted; everything that was started is stopped.", style="yellow")
         return 130
     console.print(f"\nAll went as it should, in {time.monotonic() - began:.0f} s. The report is in {_shown(REPORT)}.")
-    console.print("Start the system for yourself with: python -m service --with-worker", style="dim")
+    console.print("The system and its jobs are gone. To go on by yourself, start one that keeps them:", style="dim")
+    _print_command([sys.executable, "-m", "service", "--with-worker"])
+    _print_command([*_command_line(), "submit", "examples/deep-sigmoid-digits.json", "--wait"])
     return 0
 
 
@@ -75,7 +79,7 @@ def _system(folder: Path) -> Iterator[str]:
     log = folder / "service.log"
     command = [sys.executable, "-m", "service", "--with-worker", "--port", str(port)]
     console.print(Rule("Starting the embedded system", align="left"))
-    console.print(f"$ python -m service --with-worker --port {port}", style="bold")
+    _print_command(command)
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches this process alone, which then stops the others in good order.
         system = subprocess.Popen(
@@ -84,7 +88,7 @@ def _system(folder: Path) -> Iterator[str]:
     try:
         with console.status("waiting until it is ready"):
             waited = _wait_until_ready(system, url, log)
-        console.print(f"ready at {url} after {waited:.1f} s; SQLite and its log are in {folder}\n")
+        console.print(f"ready at {url} after {waited:.1f} s; its SQLite database and its log are in {folder}\n")
         yield url
     finally:
         _stop(system)
@@ -108,17 +112,26 @@ def _wait_until_ready(system: subprocess.Popen[bytes], url: str, log: Path) -> f
     return time.monotonic() - began
 
 
-def _submit(client: Client, name: str, *, exit_code: int) -> tuple[Job, Diagnosis]:
+@dataclass(frozen=True)
+class Analysis:
+    """What the service made of one example."""
+
+    job: Job
+    diagnosis: Diagnosis
+    overview: Overview
+
+
+def _submit(client: Client, name: str, *, exit_code: int) -> Analysis:
     """Submit an example as a user would, and read back what the service made of it."""
     console.print(Rule(f"Posting {name}", align="left"))
-    arguments = ["submit", f"examples/{name}.json", "--wait", "--timeout", str(JOB_SECONDS)]
-    console.print(f"$ gradclinic {' '.join(arguments)}", style="bold", highlight=False)
-    ended = subprocess.run([sys.executable, "-m", "gradclinic.cli", *arguments], cwd=ROOT, check=False).returncode
+    command = [*_command_line(), "submit", f"examples/{name}.json", "--wait", "--timeout", str(JOB_SECONDS)]
+    _print_command(command)
+    ended = subprocess.run(command, cwd=ROOT, check=False).returncode
     if ended != exit_code:
         raise DemoFailed(f"gradclinic submit {name} ended with {ended}; {exit_code} was expected.")
     console.print(f"(exit code {ended})\n", style="dim")
     job = client.jobs(name=name, limit=1).items[0]
-    return job, client.diagnosis(job.id)
+    return Analysis(job, client.diagnosis(job.id), read_overview(client, baseline_of(client, job.id).id))
 
 
 def _check_ill(diagnosis: Diagnosis) -> None:
@@ -136,11 +149,11 @@ def _check_healthy(diagnosis: Diagnosis) -> None:
         raise DemoFailed(f"the healthy net was found {diagnosis.health}.")
 
 
-def _write_report(analyses: list[tuple[Job, Diagnosis]]) -> None:
+def _write_report(analyses: list[Analysis]) -> None:
     REPORT.parent.mkdir(parents=True, exist_ok=True)
+    reports = [render_text(analysis.job, analysis.diagnosis, analysis.overview) for analysis in analyses]
     with REPORT.open("w", encoding="utf-8") as file:
-        paper = Console(file=file, width=100, highlight=False)
-        paper.print(Group(*(part for analysis in analyses for part in (render_text(*analysis), ""))))
+        Console(file=file, width=100, highlight=False).print(*reports, sep="\n\n\n")
 
 
 def _stop(system: subprocess.Popen[bytes]) -> None:
@@ -167,8 +180,18 @@ def _tail(log: Path) -> str:
     return "\n".join(["Its last words:", *lines[-LOG_LINES:]])
 
 
+def _command_line() -> list[str]:
+    """Return how to call gradclinic: by its script where the package is installed."""
+    script = Path(sys.executable).with_name("gradclinic")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "gradclinic.cli"]
+
+
+def _print_command(command: list[str]) -> None:
+    console.print(f"$ {' '.join(_shown(Path(word)) for word in command)}", style="bold", markup=False, soft_wrap=True)
+
+
 def _shown(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def _end_on_signal(_signal: int, _frame: FrameType | None) -> None:

@@ -48,7 +48,7 @@ def run(
     if as_json:
         print_json({"job": None, "diagnosis": diagnosis})
     else:
-        print_report(Group("", render_text(None, diagnosis, overview_of_history(history), name=parsed.name)))
+        print_report(Group("", render_text(None, diagnosis, overview_of_history(history), document=document)))
     raise typer.Exit(exit_code_of(diagnosis, fail_on))
 
 

@@ -45,10 +45,13 @@ def progress_shown() -> Iterator[ShowProgress]:
 def show_job(show: ShowProgress, job: Job) -> None:
     """Pass on where a job is."""
     progress = job.progress
-    if job.status == "verifying":
-        show("verifying fixes", progress.trials, progress.trials_planned)
-    else:
-        show(job.status, progress.step, progress.steps)
+    match job.status:
+        case "verifying":
+            show("verifying fixes", progress.trials, progress.trials_planned)
+        case "queued":
+            show("queued, waiting for a worker", progress.step, progress.steps)
+        case _:
+            show(job.status, progress.step, progress.steps)
 
 
 def _plain_lines() -> ShowProgress:

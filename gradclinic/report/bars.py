@@ -8,7 +8,9 @@ from itertools import pairwise
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _HEIGHTS = "▁▂▃▄▅▆▇█"
-_NO_NUMBER = "!"
+NO_NUMBER = "!"
+"""Stands in a curve for a value that is not finite."""
+
 _NOTHING = "·"
 
 
@@ -37,7 +39,7 @@ def _block(value: float | None, low: float, high: float) -> str:
     if value is None:
         return _NOTHING
     if not math.isfinite(value):
-        return _NO_NUMBER
+        return NO_NUMBER
     if high == low:
         return _HEIGHTS[0]
     return _HEIGHTS[min(int((value - low) / (high - low) * len(_HEIGHTS)), len(_HEIGHTS) - 1)]

@@ -35,13 +35,13 @@ def render_finding(finding: Finding) -> RenderableType:
         details.add_row("cause", _render_cause(finding.cause))
     if finding.evidence:
         details.add_row("evidence", _render_evidence(finding.evidence))
-    return Group(head, Padding(foreign(finding.summary), (0, 0, 0, 2)), Padding(details, (0, 0, 0, 2)))
+    return Group(head, Padding.indent(foreign(finding.summary), 2), Padding.indent(details, 2))
 
 
-def _render_cause(cause: Cause) -> Text:
-    share = bar(cause.share, _CAUSE_WIDTH)
-    drawn = Text.assemble((cause.what, "bold"), "  ", (share, "magenta"), f" {percent(cause.share)} of it. ")
-    return drawn.append_text(foreign(cause.detail))
+def _render_cause(cause: Cause) -> RenderableType:
+    share = (bar(cause.share, _CAUSE_WIDTH), "magenta")
+    head = Text.assemble((cause.what, "bold"), "  ", share, f" {percent(cause.share)} of the effect")
+    return Group(head, foreign(cause.detail))
 
 
 def _render_evidence(evidence: list[Evidence]) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,20 +21,21 @@ _VERDICT_STYLES = {
 }  # fmt: skip
 _LONGEST_VALUE = 72
 _MISSING = object()
+_AUTHORS_AND_YEAR = re.compile(r".{1,60}?\b(?:19|20)\d\d\b")
 
 
 def render_fix(fix: Fix, place: int, document: Mapping[str, Any] | None, job_id: str | None) -> RenderableType:
     """Lay out a fix, the `place`-th of its diagnosis. With the spec (`document`) the patch shows what it replaces."""
-    head = Text.assemble((f"{place}. ", "bold"), foreign(fix.title, "bold"), "  ", (fix.kind, "cyan"), "  ")
-    head.append(fix.verdict.replace("_", " "), _VERDICT_STYLES[fix.verdict])
-    inside: list[RenderableType] = [foreign(fix.why), render_patch(fix.patch, document)]
+    head = Text.assemble((f"{place}. ", "bold"), foreign(fix.title, "bold"))
+    verdict = Text.assemble((fix.kind, "cyan"), "  ", (fix.verdict.replace("_", " "), _VERDICT_STYLES[fix.verdict]))
     if fix.effect is not None:
-        inside.insert(0, _render_effect(fix.effect))
+        verdict.append(": ").append_text(_render_effect(fix.effect))
+    inside: list[RenderableType] = [verdict, foreign(fix.why), render_patch(fix.patch, document)]
     if fix.references:
-        inside.append(foreign("; ".join(fix.references), "dim"))
+        inside.append(foreign(f"see {'; '.join(map(_cited, fix.references))}", "dim"))
     if job_id is not None:
         inside.append(Text.assemble(("try it: ", "dim"), foreign(f"gradclinic apply {job_id} {fix.id}")))
-    return Group(head, Padding(Group(*inside), (0, 0, 0, 3)))
+    return Group(head, Padding.indent(Group(*inside), 3))
 
 
 def render_patch(patch: Sequence[Mapping[str, Any]], document: Mapping[str, Any] | None = None) -> RenderableType:
@@ -98,6 +100,12 @@ def _said(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_said(item) for item in value) + "]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def _cited(reference: str) -> str:
+    """Cite a reference by authors and year; the diagnosis itself has all of it."""
+    found = _AUTHORS_AND_YEAR.match(reference)
+    return found[0] if found else reference
 
 
 def _render_effect(effect: Effect) -> Text:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradclinic.history import WHOLE_STEP, History, column_name
-from gradclinic.report.bars import bar, curve
+from gradclinic.report.bars import NO_NUMBER, bar, curve
 from gradclinic.report.writing import foreign, number
 
 SIGNALS = ("grad_norm", "loss")
@@ -101,7 +101,7 @@ def render_overview(overview: Overview) -> RenderableType:
     """Lay out all pictures, each under its name."""
     parts: list[RenderableType] = []
     if (loss := draw_loss(overview)) is not None:
-        parts.append(Text.assemble(("loss  ", "dim"), loss))
+        parts.append(loss)
     if (gradients := draw_gradients(overview)) is not None:
         parts.append(gradients)
     return Group(*parts) if parts else Text("Nothing is recorded yet of what the pictures show.")
@@ -112,9 +112,9 @@ def draw_loss(overview: Overview) -> Text | None:
     known = [value for value in overview.loss if value is not None]
     if len(known) < 2:
         return None
-    return Text.assemble(
-        (curve(overview.loss, _CURVE_WIDTH), "cyan"), f"  from {number(known[0])} to {number(known[-1])}"
-    )
+    drawn = Text.assemble(("loss  ", "dim"), (curve(overview.loss, _CURVE_WIDTH), "cyan"))
+    drawn.highlight_words([NO_NUMBER], "red")
+    return drawn.append(f"  from {number(known[0])} to {number(known[-1])}")
 
 
 def draw_gradients(overview: Overview) -> RenderableType | None:
@@ -138,7 +138,7 @@ def draw_gradients(overview: Overview) -> RenderableType | None:
     title = Text("gradient norm by layer, input first (median over the steps)", "bold underline")
     scale = f"The length is the logarithm; the full width is {span:.0f} powers of ten."
     left_out = f" {len(shown)} of {len(sizes)} layers are shown." if len(shown) < len(sizes) else ""
-    return Group(title, Padding(Group(table, Text(scale + left_out, "dim")), (0, 0, 0, 2)))
+    return Group(title, Padding.indent(Group(table, Text(scale + left_out, "dim")), 2))
 
 
 def _colour(top: float, size: float) -> str:

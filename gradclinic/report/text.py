@@ -5,6 +5,9 @@ Pure functions that return rich's renderables; whoever calls them prints. Other 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
@@ -24,20 +27,28 @@ _HEADLINES = {
 
 
 def render_text(
-    job: Job | None, diagnosis: Diagnosis | None, overview: Overview | None = None, *, name: str | None = None
+    job: Job | None,
+    diagnosis: Diagnosis | None,
+    overview: Overview | None = None,
+    *,
+    document: Mapping[str, Any] | None = None,
 ) -> RenderableType:
     """Lay out a job, its diagnosis and pictures of its history; each of them may be missing.
 
-    `name` heads a report without a job.
+    `document` is the spec of a training that is no job.
     """
     parts: list[RenderableType] = []
-    title = name if job is None else job.name or job.id
+    spec = document if job is None else job.spec
+    title = job.name if job is not None else (document or {}).get("name")
     if diagnosis is not None:
         parts.append(_render_health(diagnosis, title))
     if job is not None:
         parts.append(render_job(job))
     if diagnosis is not None:
-        parts.extend(_render_body(diagnosis, job, overview or Overview()))
+        parts.extend(_render_body(diagnosis, overview or Overview()))
+        parts.extend(_render_fixes(diagnosis, spec, None if job is None else job.id))
+        if diagnosis.notes:
+            parts.extend((Text(), _heading("notes"), *(_indented(foreign(note, "dim")) for note in diagnosis.notes)))
     return Group(*parts)
 
 
@@ -56,7 +67,7 @@ def render_job(job: Job) -> RenderableType:
     if job.error is None:
         return line
     error = Text.assemble(foreign(job.error.title, "bold red"), f" ({job.error.type})")
-    return Group(line, error, Padding(foreign(job.error.detail), (0, 0, 0, 2)))
+    return Group(line, error, _indented(foreign(job.error.detail)))
 
 
 def _render_health(diagnosis: Diagnosis, title: str | None) -> Text:
@@ -66,26 +77,25 @@ def _render_health(diagnosis: Diagnosis, title: str | None) -> Text:
     return badge.append(f"  {_HEADLINES[diagnosis.health]}")
 
 
-def _render_body(diagnosis: Diagnosis, job: Job | None, overview: Overview) -> list[RenderableType]:
+def _render_body(diagnosis: Diagnosis, overview: Overview) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if diagnosis.outcome is not None:
         parts.append(_render_outcome(diagnosis.outcome))
     if (loss := draw_loss(overview)) is not None:
-        parts.append(Text.assemble(("loss  ", "dim"), loss))
+        parts.append(loss)
     parts.extend((Text(), _heading(_count(len(diagnosis.findings), "finding"))))
     parts.extend(_spaced([render_finding(finding) for finding in diagnosis.findings]))
     if (gradients := draw_gradients(overview)) is not None:
         parts.extend((Text(), gradients))
-    if diagnosis.findings or diagnosis.fixes:
-        best_first = ", best first" if len(diagnosis.fixes) > 1 else ""
-        parts.extend((Text(), _heading(_count(len(diagnosis.fixes), "fix", "fixes") + best_first)))
-    document, job_id = (None, None) if job is None else (job.spec, job.id)
-    fixes = [render_fix(fix, place, document, job_id) for place, fix in enumerate(diagnosis.fixes, start=1)]
-    parts.extend(_spaced(fixes))
-    if diagnosis.notes:
-        parts.extend((Text(), _heading("notes")))
-        parts.extend(Padding(foreign(note, "dim"), (0, 0, 0, 2)) for note in diagnosis.notes)
     return parts
+
+
+def _render_fixes(diagnosis: Diagnosis, spec: Mapping[str, Any] | None, job_id: str | None) -> list[RenderableType]:
+    if not diagnosis.findings and not diagnosis.fixes:
+        return []
+    best_first = ", best first" if len(diagnosis.fixes) > 1 else ""
+    fixes = [render_fix(fix, place, spec, job_id) for place, fix in enumerate(diagnosis.fixes, start=1)]
+    return [Text(), _heading(_count(len(diagnosis.fixes), "fix", "fixes") + best_first), *_spaced(fixes)]
 
 
 def _render_outcome(outcome: Outcome) -> Text:
@@ -108,4 +118,8 @@ def _count(amount: int, one: str, several: str | None = None) -> str:
 
 def _spaced(parts: list[RenderableType]) -> list[RenderableType]:
     """Put an empty line between the parts, and two spaces before each."""
-    return [Padding(part, (0 if place == 0 else 1, 0, 0, 2)) for place, part in enumerate(parts)]
+    return [piece for part in parts for piece in (Text(), _indented(part))][1:]
+
+
+def _indented(part: RenderableType) -> RenderableType:
+    return Padding.indent(part, 2)

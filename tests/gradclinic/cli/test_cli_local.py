@@ -1,0 +1,98 @@
+"""`gradclinic run` and `validate --local`: a whole job in this process, without a service."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gradclinic.cli import make_app
+
+SPEC: dict[str, Any] = {
+    "name": "small",
+    "model": {
+        "layers": [{"type": "Linear", "out_features": 16}, {"type": "ReLU"}, {"type": "Linear", "out_features": 3}]
+    },
+    "data": {"type": "iris"},
+    "loss": {"type": "CrossEntropyLoss"},
+    "optimizer": {"type": "SGD", "lr": 0.1},
+    "training": {"steps": 200, "batch_size": 32},
+}
+
+
+def call(*arguments: str, spec: Any = SPEC) -> Result:
+    return CliRunner().invoke(make_app(), [*arguments], input=json.dumps(spec))
+
+
+def test_run_trains_and_diagnoses():
+    result = call("run", "-")
+    assert result.exit_code == 0, result.output
+    assert "HEALTHY" in result.stdout
+    assert "accuracy" in result.stdout
+    assert "layers.2" in result.stdout
+    assert "training: 200 of 200" in result.stderr
+
+
+def test_run_ends_with_1_at_a_finding():
+    result = call("run", "-", "--json", spec=SPEC | {"optimizer": {"type": "SGD", "lr": 1e30}})
+    assert result.exit_code == 1
+    rules = [finding["rule"] for finding in json.loads(result.stdout)["diagnosis"]["findings"]]
+    assert "non_finite" in rules
+
+
+def test_run_gives_the_same_diagnosis_twice():
+    assert call("run", "-", "--json").stdout == call("run", "-", "--json").stdout
+
+
+def test_run_stops_when_its_time_is_up():
+    result = call("run", "-", "--timeout", "0")
+    assert result.exit_code == 4
+    assert "Not finished within 0 s" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "pointer"),
+    [
+        ({"loss": {"type": "CrossEntropy"}}, "/loss/type"),
+        ({"model": {"layers": [{"type": "Linear", "out_features": 2}]}}, "/model/layers/0"),
+        ({"diagnosis": {"thresholds": {"nonsense": 1.0}}}, "/diagnosis/thresholds/nonsense"),
+    ],
+)
+@pytest.mark.parametrize("command", [["run", "-"], ["validate", "-", "--local"]])
+def test_a_wrong_spec_ends_with_2_and_its_place(command: list[str], changed: dict[str, Any], pointer: str):
+    result = call(*command, spec=SPEC | changed)
+    assert result.exit_code == 2
+    assert pointer in result.stderr
+    assert "^" in result.stderr
+
+
+def test_validate_shows_every_layer_with_its_shapes():
+    result = call("validate", "-", "--local")
+    assert result.exit_code == 0
+    assert "[4] -> [16]" in result.stdout
+    assert json.loads(call("validate", "-", "--local", "--json").stdout)["parameters"] == 4 * 16 + 16 + 16 * 3 + 3
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+sys.modules["sklearn"] = None
+from gradclinic.cli import main
+sys.argv = ["gradclinic", *sys.argv[1:]]
+main()
+"""
+
+
+def test_without_torch_all_but_run_works_and_run_says_what_to_install(tmp_path: Path):
+    (tmp_path / "spec.json").write_text(json.dumps(SPEC))
+    program = [sys.executable, "-c", WITHOUT_TORCH]
+    run = subprocess.run([*program, "run", str(tmp_path / "spec.json")], capture_output=True, text=True, check=False)
+    assert run.returncode == 3
+    assert "pip install 'gradclinic[torch]'" in run.stderr.replace("\n", " ")
+    helped = subprocess.run([*program, "--help"], capture_output=True, text=True, check=False)
+    assert helped.returncode == 0

@@ -1,0 +1,151 @@
+"""The report as it is printed: what it says, in which order, and what it must not let through."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+from gradclinic.contract.diagnosis import Diagnosis
+from gradclinic.contract.job import Job
+from gradclinic.report import Overview, overview_of_document, render_job, render_text
+from gradclinic.report.fixes import render_patch
+from tests.gradclinic.client import documents
+from tests.gradclinic.client.documents import FINDING, FIX, HISTORY
+
+
+def printed(report: RenderableType, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(report)
+    text = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def job(**changed: Any) -> Job:
+    return Job.model_validate(documents.job(**changed))
+
+
+def diagnosis(**changed: Any) -> Diagnosis:
+    return Diagnosis.model_validate(documents.diagnosis(FINDING) | changed)
+
+
+WHOLE = """\
+ CRITICAL   deep  Something keeps this model from learning.
+job 0199b2f4-7c1e-7b3a-9d10-2f6a1c3e5b70  status succeeded  after 4.5 s
+ended after 400 steps  accuracy 0.1  training loss 2.3  validation loss 2.31
+loss  ██  from 2.4 to 2.3
+
+1 finding
+  critical  vanishing_gradient  since step 0
+    The gradient shrinks by 17 orders of magnitude from layers.3 to layers.0.
+    layers    layers.0, layers.2[0..17].layers.0 (19 layers)
+    cause     activation  ████████▋ 86 % of the effect
+              Sigmoid passes on 0.21 of the gradient, 19 times over.
+    evidence  signal                     value  threshold  step  layer
+              activation_grad_norm     5.8e-17     0.0001     0  layers.0
+              loss                  not finite              all
+
+gradient norm by layer, input first (median over the steps)
+  layers.0  5e-17  █▎
+  layers.3    0.5  ████████████████████████████████████████
+  The length is the logarithm; the full width is 16 powers of ten.
+
+1 fix
+  1. Replace Sigmoid by ReLU, with He initialization
+     activation  untested
+     ReLU passes the gradient of an active unit on unchanged.
+     replace  /model/layers/1           Sigmoid -> ReLU
+     replace  /model/layers/2/layers/1  Sigmoid -> ReLU
+     add      /model/init               {weight: kaiming_normal_(nonlinearity="relu")}
+     see He et al. 2015
+     try it: gradclinic apply 0199b2f4-7c1e-7b3a-9d10-2f6a1c3e5b70 activation-relu"""
+
+
+def test_the_whole_report():
+    history = HISTORY | {"columns": {name: _numbers(column) for name, column in HISTORY["columns"].items()}}
+    assert printed(render_text(job(), diagnosis(), overview_of_document(history))) == WHOLE
+
+
+def _numbers(column: dict[str, list[Any]]) -> dict[str, list[float]]:
+    return {key: [float(value) for value in values] for key, values in column.items()}
+
+
+def test_a_healthy_report_is_short():
+    healthy = Diagnosis.model_validate(documents.diagnosis(health="healthy"))
+    text = printed(render_text(job(health="healthy"), healthy))
+    assert text.startswith(" HEALTHY   deep")
+    assert "no findings" in text
+    assert "fix" not in text
+
+
+def test_a_training_that_is_no_job_is_headed_by_its_spec():
+    text = printed(render_text(None, diagnosis(), document=documents.SPEC))
+    assert text.startswith(" CRITICAL   deep")
+    assert "Sigmoid -> ReLU" in text
+    assert "gradclinic apply" not in text
+
+
+def test_notes_and_consequences_are_told():
+    follows = FINDING | {"rule": "loss_not_decreasing", "caused_by": "vanishing_gradient", "layers": [], "cause": None}
+    text = printed(
+        render_text(job(), diagnosis(findings=[FINDING, follows], notes=["Too short to judge overfitting."]))
+    )
+    assert "follows from vanishing_gradient" in text
+    assert "Too short to judge overfitting." in text
+
+
+def test_a_verdict_comes_with_what_the_trial_showed():
+    effect = {
+        "metric": "accuracy",
+        "baseline": 0.1,
+        "fixed": 0.93,
+        "difference_ci95": [0.8, 0.86],
+        "seeds": 3,
+        "findings_resolved": ["vanishing_gradient"],
+        "findings_introduced": ["overfitting"],
+    }
+    text = printed(render_text(job(), diagnosis(fixes=[FIX | {"verdict": "verified", "effect": effect}])), width=200)
+    assert "verified: accuracy 0.1 -> 0.93 over 3 seeds (95 % of the difference: 0.8 to 0.86)" in text
+    assert "resolves vanishing_gradient, brings overfitting" in text
+
+
+def test_what_users_wrote_is_no_markup_and_steers_no_terminal():
+    text = printed(render_text(job(name="a[bold]b\x1b[31m\u202ec"), diagnosis()))
+    assert "a[bold]b[31mc" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+
+def test_layers_with_brackets_are_not_taken_for_markup():
+    text = printed(render_text(job(), diagnosis(findings=[FINDING | {"layers": ["layers.2[7].layers.0"]}])))
+    assert "layers.2[7].layers.0" in text
+
+
+def test_a_live_job_says_how_far_it_is():
+    assert "step 120 of 400" in printed(render_job(job(status="training")))
+    assert "asked to stop" in printed(render_job(job(status="training", cancel_requested=True)))
+
+
+def test_a_patch_shows_what_stands_there_when_its_turn_comes():
+    patch = [
+        {"op": "add", "path": "/a/0", "value": {"type": "ReLU"}},
+        {"op": "replace", "path": "/a/1", "value": 2},
+        {"op": "remove", "path": "/a/0"},
+        {"op": "move", "from": "/a/0", "path": "/b"},
+    ]
+    lines = printed(render_patch(patch, {"a": [1]})).splitlines()
+    assert lines[0].split() == ["add", "/a/0", "ReLU"]
+    assert lines[1].split() == ["replace", "/a/1", "1", "->", "2"]
+    assert lines[2].split() == ["remove", "/a/0", "ReLU"]
+    assert lines[3].split() == ["move", "/b", "from", "/a/0"]
+
+
+def test_a_patch_of_another_spec_is_readable_all_the_same():
+    patch = [{"op": "replace", "path": "/nothing/here", "value": 1}, {"op": "remove", "path": "/a"}]
+    assert "/nothing/here" in printed(render_patch(patch, {"a": 1}))
+    assert "/nothing/here" in printed(render_patch(patch))
+
+
+def test_an_overview_without_numbers_draws_nothing():
+    assert "gradient norm" not in printed(render_text(job(), diagnosis(), Overview()))

@@ -138,7 +138,7 @@ def _configure_log() -> None:
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ]
-    for_people: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
+    for_people: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     structlog.configure(
         processors=[*shared, *(for_people if sys.stderr.isatty() else for_programs)],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from gradclinic.errors import Fault
+
 
 class RequestError(Exception):
     """Base of a request that HTTP alone already shows to be wrong."""
 
     code = "bad_request"
+
+
+class InvalidParameter(RequestError):
+    """Something in the query is wrong. `faults` lists every place, from `/query` on."""
+
+    code = "invalid_parameter"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{fault.pointer}: {fault.detail}" for fault in self.faults))
 
 
 class UnsupportedContent(RequestError):

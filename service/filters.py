@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gradclinic.contract.diagnosis import Health
 from gradclinic.contract.job import Job, JobStatus, Page
-from gradclinic.errors import InvalidSpec
+from service.query import in_query
 from store.jobs import list_jobs
 from store.transactions import Reader
 
@@ -40,10 +38,8 @@ class Filters(BaseModel):
         """Return the page that these filters ask for.
 
         Raises:
-            InvalidSpec: The cursor is none of ours, or a text cannot be looked for; the places are in the query.
+            InvalidParameter: The cursor is none of ours, or a text cannot be looked for.
         """
         labels = dict(label.split(":", 1) for label in self.label)
-        try:
+        with in_query():
             return list_jobs(reader, labels=labels, **self.model_dump(exclude={"label"}))
-        except InvalidSpec as error:
-            raise InvalidSpec([replace(fault, pointer=f"/query{fault.pointer}") for fault in error.faults]) from None

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from gradclinic.errors import Fault, InvalidSpec
+from gradclinic.errors import Fault
 from gradclinic.history import History, SignalTable, column_name
+from service.errors import InvalidParameter
 
 MAX_NUMBERS = 2_000_000
 """Numbers in one answer, about 40 MB of JSON; whoever wants more asks for parts, or for `points`."""
@@ -48,7 +49,7 @@ def form_history(run_id: str, history: History, start: int, stop: int, points: i
     """Return the contract's JSON form of a history that holds only `start <= step < stop`; see `HistoryJson`.
 
     Raises:
-        InvalidSpec: There is too much of it for one answer.
+        InvalidParameter: There is too much of it for one answer.
     """
     steps = _all_steps(history) if points is None else _bucket_starts(start, stop, points)
     _refuse_too_much(len(steps), history)
@@ -71,7 +72,7 @@ def _refuse_too_much(rows: int, history: History) -> None:
     if rows * columns > MAX_NUMBERS:
         detail = f"This would be {rows:,} steps of {columns:,} columns, more than fits into one answer."
         expected = f"at most {MAX_NUMBERS:,} numbers: fewer signals or layers, a range of steps, or points"
-        raise InvalidSpec([Fault("/query", detail, expected)])
+        raise InvalidParameter([Fault("/query", detail, expected)])
 
 
 def _all_steps(history: History) -> Steps:

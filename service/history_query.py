@@ -9,9 +9,11 @@ from typing import Annotated, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from gradclinic.contract.training import SIGNALS, MetricName
-from gradclinic.errors import Fault, InvalidSpec
+from gradclinic.errors import Fault
 from gradclinic.history import History, RunFacts
+from service.errors import InvalidParameter
 from service.history_form import form_history
+from service.query import in_query
 from store.histories import read_history
 from store.runs import find_run
 from store.transactions import Reader
@@ -48,12 +50,13 @@ class HistoryQuery(BaseModel):
 
         Raises:
             NotFound: There is no such run.
-            InvalidSpec: A signal or a layer that there is not; the places are in the query.
+            InvalidParameter: A signal or a layer that there is not.
         """
         signals = _listed(self.signals)
-        history = read_history(reader, run_id, signals=signals, start=self.start, stop=self.stop)
+        with in_query():
+            history = read_history(reader, run_id, signals=signals, start=self.start, stop=self.stop)
         if faults := [_unknown_signal(name) for name in signals or () if not _is_signal(name, history)]:
-            raise InvalidSpec(faults)
+            raise InvalidParameter(faults)
         layers = _listed(self.layers)
         return history if layers is None else _keep_layers(history, layers)
 
@@ -73,7 +76,7 @@ def answer_query(reader: Reader, run_id: str, asked: HistoryQuery) -> str:
 def _keep_layers(history: History, wanted: Sequence[str]) -> History:
     known = _subjects(history)
     if faults := [_unknown_layer(name, history.facts) for name in wanted if not any(_is_of(k, name) for k in known)]:
-        raise InvalidSpec(faults)
+        raise InvalidParameter(faults)
     return history.select(subjects=[subject for subject in known if any(_is_of(subject, name) for name in wanted)])
 
 

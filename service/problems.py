@@ -29,7 +29,14 @@ from gradclinic.errors import (
     NoDiagnosis,
     NotFound,
 )
-from service.errors import BodyTooLarge, RequestError, StoreUnavailable, Unauthorized, UnsupportedContent
+from service.errors import (
+    BodyTooLarge,
+    InvalidParameter,
+    RequestError,
+    StoreUnavailable,
+    Unauthorized,
+    UnsupportedContent,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -43,6 +50,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     JobIsLive: (409, "The job is live"),
     Conflict: (409, "Not in this state"),
     KeyReused: (422, "The idempotency key was used with another body"),
+    InvalidParameter: (422, "A parameter is not valid"),
     Unauthorized: (401, "An API key is needed"),
     BodyTooLarge: (413, "The body is too large"),
     UnsupportedContent: (415, "The content type is not supported"),
@@ -119,7 +127,7 @@ def handle_known(request: Request, error: Exception) -> Response:
     if found is None:
         raise error
     status, title = found
-    faults = error.faults if isinstance(error, InvalidSpec) else ()
+    faults = error.faults if isinstance(error, InvalidSpec | InvalidParameter) else ()
     return problem_response(
         request_id_of(request),
         status=status,
@@ -159,15 +167,7 @@ def handle_http(request: Request, error: Exception) -> Response:
 def handle_parameters(request: Request, error: Exception) -> Response:
     """Answer query parameters, headers and paths that are wrong, each at its place."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
-    faults = [_parameter_fault(said) for said in error.errors()]
-    return problem_response(
-        request_id_of(request),
-        status=422,
-        code="invalid_parameter",
-        title="A parameter is not valid",
-        detail=_summary(faults),
-        faults=faults,
-    )
+    return handle_known(request, InvalidParameter([_parameter_fault(said) for said in error.errors()]))
 
 
 def register_handlers(app: FastAPI) -> None:

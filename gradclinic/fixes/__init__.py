@@ -5,7 +5,6 @@ A fix is proposed, not proven: its verdict is `untested` until a trial has train
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,14 +97,14 @@ def _root(finding: Finding, findings: list[Finding]) -> Finding:
 
 
 def _propose_for(posted: Posted, finding: Finding, place: int, proposals: list[_Proposal]) -> None:
-    """Add what addresses a finding; a patch that is there already addresses it too."""
-    known = {json.dumps(proposal.candidate.patch): proposal for proposal in proposals}
+    """Add what addresses a finding; where another finding brought up the same change, it addresses both."""
+    known = {proposal.candidate.slug: proposal for proposal in proposals}
     for fix in FIXES:
         for choice, candidate in enumerate(fix.propose(posted, finding) if finding.rule in fix.ADDRESSES else ()):
             cure_or_treatment, at = rank(fix.KIND, finding)
             # A kind's second choice stands behind the first of every kind: whoever tries three tries three kinds.
             order = (cure_or_treatment, choice, place, at)
-            proposal = known.get(json.dumps(candidate.patch))
+            proposal = known.get(candidate.slug)
             if proposal is None and _gives_a_valid_spec(posted, candidate):
                 proposal = _Proposal(fix, candidate, order)
                 proposals.append(proposal)
@@ -124,21 +123,15 @@ def _gives_a_valid_spec(posted: Posted, candidate: Candidate) -> bool:
 
 
 def _finished(proposals: list[_Proposal], rules: list[RuleId]) -> list[Fix]:
-    fixes: list[Fix] = []
-    taken: set[str] = set()
-    for proposal in sorted(proposals, key=lambda proposal: proposal.order):
-        slug = proposal.candidate.slug
-        id_ = next(name for name in (slug, *(f"{slug}-{n}" for n in range(2, len(proposals) + 2))) if name not in taken)
-        taken.add(id_)
-        fixes.append(
-            Fix(
-                id=id_,
-                kind=proposal.fix.KIND,
-                title=proposal.candidate.title,
-                addresses=[rule for rule in dict.fromkeys(rules) if rule in proposal.addresses],
-                patch=proposal.candidate.patch,
-                why=proposal.candidate.why,
-                references=references(proposal.fix),
-            )
+    return [
+        Fix(
+            id=proposal.candidate.slug,
+            kind=proposal.fix.KIND,
+            title=proposal.candidate.title,
+            addresses=[rule for rule in dict.fromkeys(rules) if rule in proposal.addresses],
+            patch=proposal.candidate.patch,
+            why=proposal.candidate.why,
+            references=references(proposal.fix),
         )
-    return fixes
+        for proposal in sorted(proposals, key=lambda proposal: proposal.order)
+    ]

@@ -14,7 +14,7 @@ from gradclinic.fixes.posted import Posted
 class Candidate:
     """A change of one spec that a fix proposes for one finding.
 
-    `slug` tells it from the other candidates of its kind and becomes the fix's id.
+    `slug` names the change and becomes the fix's id: candidates of one slug, for two findings, are the same fix.
     """
 
     slug: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,16 +20,21 @@ def apply_patch(document: Mapping[str, Any], patch: Sequence[Mapping[str, Any]])
     Raises:
         InvalidSpec: The patch does not apply, or what comes out is no valid spec.
     """
-    # Copied, so that the new document shares no object with the patch.
-    operations = [copy.deepcopy(dict(operation)) for operation in patch]
     try:
-        patched = jsonpatch.apply_patch(copy.deepcopy(dict(document)), operations)
+        patched = jsonpatch.apply_patch(_unshared(document), _unshared(patch), in_place=True)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         expected = "a JSON Patch (RFC 6902) of the spec as posted"
         raise InvalidSpec([Fault("", f"The patch does not apply: {error}.", expected)]) from error
     parse_spec(patched)
     spec: dict[str, Any] = patched
     return spec
+
+
+def _unshared(value: Any) -> Any:
+    """Copy plain objects so that none stands in two places, as YAML's anchors make them: a patch changes one place."""
+    if isinstance(value, Mapping):
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def set_value(document: Mapping[str, Any], keys: Sequence[str], value: Any) -> list[Operation]:
@@ -49,5 +53,5 @@ def set_value(document: Mapping[str, Any], keys: Sequence[str], value: Any) -> l
             return operations
         if depth < len(keys) - 1 and here is not None:
             continue
-        operations.append({"op": "replace" if is_there else "add", "path": path, "value": copy.deepcopy(wanted)})
+        operations.append({"op": "replace" if is_there else "add", "path": path, "value": _unshared(wanted)})
     return operations

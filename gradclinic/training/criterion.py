@@ -31,6 +31,10 @@ class Criterion:
         loss: Tensor = self._module(outputs, targets)
         return loss
 
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Return what the outputs say in the targets' own terms: a binary loss on logits means probabilities."""
+        return torch.sigmoid(outputs) if self.name == "BCEWithLogitsLoss" else outputs
+
 
 def trivial_output(criterion: Criterion, part: Part, classes: int | None, width: int) -> Tensor:
     """Return the output (width,) of the best predictor that ignores its input, as far as `part` tells.

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from gradclinic.contract.diagnosis import Metric, Outcome
 from gradclinic.contract.training import MetricName
@@ -23,30 +24,40 @@ BATCH = 1024
 def evaluate(setup: Setup) -> dict[str, float]:
     """Return `val_loss` and the metrics on the judged part. The network is left in training mode."""
     part = setup.data.judged
-    setup.network.eval()
-    outputs = torch.cat([setup.network(rows) for rows in torch.split(part.inputs, BATCH)])
-    setup.network.train()
+    outputs = _outputs(setup, part.inputs)
     values = {"val_loss": float(setup.criterion(outputs, part.targets))}
-    return values | {name: METRICS[name](outputs, part.targets) for name in setup.metrics}
+    answers = setup.criterion.answers(outputs)
+    return values | {name: METRICS[name](answers, part.targets) for name in setup.metrics}
+
+
+def _outputs(setup: Setup, inputs: Tensor) -> Tensor:
+    """Return the network's outputs in evaluation mode, a batch at a time; the network is left in training mode."""
+    rows = list(torch.split(inputs, BATCH))
+    if len(rows) > 1 and len(rows[-1]) == 1:
+        # A batch normalisation without running statistics cannot take a single row, in evaluation either.
+        rows[-2:] = [torch.cat(rows[-2:])]
+    setup.network.eval()
+    try:
+        return torch.cat([setup.network(batch) for batch in rows])
+    finally:
+        setup.network.train()
 
 
 @torch.no_grad()
 def judge_trivial(setup: Setup) -> Trivial:
     """Work out what the best predictor reaches that ignores its input."""
-    setup.network.eval()
-    shape = tuple(setup.network(setup.data.train.inputs[:1]).shape[1:])
-    setup.network.train()
+    shape = tuple(_outputs(setup, setup.data.train.inputs[:2]).shape[1:])
     width = shape[-1] if shape else 1
     constant = trivial_output(setup.criterion, setup.data.train, setup.data.facts.classes, width)
 
-    def outputs(part: Part) -> torch.Tensor:
+    def outputs(part: Part) -> Tensor:
         return constant.expand(len(part), *shape) if shape else constant.expand(len(part))
 
     def loss(part: Part) -> float:
         return float(setup.criterion(outputs(part), part.targets))
 
     judged = setup.data.judged
-    metric = METRICS[setup.metrics[0]](outputs(judged), judged.targets)
+    metric = METRICS[setup.metrics[0]](setup.criterion.answers(outputs(judged)), judged.targets)
     return Trivial(train_loss=loss(setup.data.train), val_loss=loss(judged), metric=metric)
 
 

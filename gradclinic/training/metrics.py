@@ -12,9 +12,12 @@ from gradclinic.contract.training import MetricName, Training
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> float:
-    """Return the share of rows (N, C) whose largest score is at the target (N,); one logit is cut at 0."""
+    """Return the share of rows whose guess is the target (N,): of scores (N, C) the largest, of one value the nearest.
+
+    A single output stands for the class itself, so that a probability is cut at 0.5. A logit has to be made one first.
+    """
     single = outputs.dim() == 1 or outputs.shape[-1] == 1
-    guesses = (outputs.reshape(-1) > 0).to(torch.int64) if single else outputs.argmax(dim=-1)
+    guesses = outputs.reshape(-1).round().to(torch.int64) if single else outputs.argmax(dim=-1)
     return float((guesses == targets).to(torch.float64).mean())
 
 

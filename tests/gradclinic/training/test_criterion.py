@@ -42,7 +42,13 @@ def test_a_class_that_never_occurs_leaves_the_trivial_output_finite():
 def test_metrics_by_hand():
     scores = torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0]])
     assert accuracy(scores, torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)
-    assert accuracy(torch.tensor([[-1.0], [2.0]]), torch.tensor([0, 0])) == 0.5
+    assert accuracy(torch.tensor([[0.4], [0.6]]), torch.tensor([0, 0])) == 0.5
     assert mae(torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [5.0]])) == 1.5
     assert r2(torch.tensor([[1.0], [3.0]]), torch.tensor([[1.0], [3.0]])) == 1.0
     assert r2(torch.tensor([[2.0], [2.0]]), torch.tensor([[1.0], [3.0]])) == 0.0
+
+
+def test_a_logit_is_cut_at_zero_and_a_probability_at_a_half():
+    outputs, targets = torch.tensor([[-0.1], [0.1], [0.4]]), torch.tensor([0, 1, 1])
+    assert accuracy(criterion("BCEWithLogitsLoss").answers(outputs), targets) == 1.0
+    assert accuracy(criterion("MSELoss").answers(outputs), targets) == pytest.approx(1 / 3)

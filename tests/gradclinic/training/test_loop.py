@@ -231,3 +231,18 @@ def test_a_frozen_layer_does_not_move():
     names = dict(fresh.network.named_parameters())
     for name, parameter in trained.network.named_parameters():
         assert torch.equal(parameter, names[name]) == name.startswith("layers.0.")
+
+
+def test_a_batch_normalisation_without_running_statistics_can_be_evaluated():
+    layers = copy.deepcopy(SPEC["model"]["layers"])
+    layers[1]["track_running_stats"] = False
+    data = {"type": "blobs", "samples": 2051, "validation_split": 0.5}  # 1025 rows: one more than a batch
+    assert train(spec_with(model={"layers": layers}, data=data)).history.facts.outcome.val_loss is not None
+
+
+def test_classes_can_be_fitted_as_numbers():
+    spec = spec_with(
+        model={"layers": [{"type": "Linear", "out_features": 1}]}, data={"type": "breast_cancer"}, loss={"type": "MSELoss"},
+        optimizer={"type": "Adam", "lr": 0.01}, training={"steps": 200},
+    )  # fmt: skip
+    assert train(spec).history.facts.outcome.metric.value > 0.9

@@ -25,6 +25,9 @@ from store.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
+WRONG_CALL, FAILED = 2, 3
+"""Exit codes, the same as the command line's: the call is wrong; the service could not do it."""
+
 GRACE_SECONDS = 5
 """How long requests in flight may take once the service is told to stop."""
 
@@ -57,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not _is_loopback(asked.host) and not settings.api_keys:
         return _refuse(
             f"{asked.host} can be reached from other machines, and no API keys are set. Set GRADCLINIC_API_KEYS to one "
-            "or more keys, separated by commas, or listen on 127.0.0.1."
+            "or more keys, separated by commas, or listen on 127.0.0.1.",
+            WRONG_CALL,
         )
     _configure_log()
     signal.signal(signal.SIGTERM, _leave)
@@ -78,9 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _prepare_database(settings)
         return _serve(server, worker)
     except GradclinicError as error:
-        return _refuse(str(error))
+        return _refuse(str(error), FAILED)
     except OperationalError as error:
-        return _refuse(f"The database does not answer: {error.orig}")
+        return _refuse(f"The database does not answer: {error.orig}", FAILED)
 
 
 def _prepare_database(settings: Settings) -> None:
@@ -103,8 +107,8 @@ def _serve(server: Server, worker: WorkerProcess | None) -> int:
         if worker is not None:
             worker.stop()
     if worker is not None and worker.lost:
-        return _refuse("The worker died again and again; what it said stands above.")
-    return 0 if server.started else 1
+        return _refuse("The worker died again and again; what it said stands above.", FAILED)
+    return 0 if server.started else FAILED
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -121,9 +125,9 @@ def _is_loopback(host: str) -> bool:
         return False  # a name: where it leads is not ours to guess
 
 
-def _refuse(reason: str) -> int:
+def _refuse(reason: str, code: int) -> int:
     sys.stderr.write(f"error: {reason}\n")
-    return 1
+    return code
 
 
 def _configure_log() -> None:
@@ -138,7 +142,9 @@ def _configure_log() -> None:
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ]
-    for_people: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    for_people: list[structlog.typing.Processor] = [
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    ]
     structlog.configure(
         processors=[*shared, *(for_people if sys.stderr.isatty() else for_programs)],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -16,7 +16,7 @@ TREATMENTS: dict[RuleId, tuple[FixKind, ...]] = {
     "vanishing_gradient": ("normalization", "residual", "activation", "initialization", "optimizer"),
     "exploding_gradient": ("initialization", "normalization", "optimizer", "gradient_clipping", "learning_rate"),
     "non_finite": ("learning_rate", "initialization", "gradient_clipping", "normalization", "optimizer"),
-    "loss_not_decreasing": ("learning_rate", "initialization", "optimizer", "normalization", "activation"),
+    "loss_not_decreasing": ("initialization", "learning_rate", "activation", "optimizer", "normalization"),
 }
 """The kinds that treat a finding whose cause is not known, or not theirs, best first."""
 

@@ -56,7 +56,8 @@ def _scaled(inputs: FloatArray, train: npt.NDArray[np.int64], data: Dataset, *, 
     if data.normalize == "minmax":
         low, high = known.min(axis=axes, keepdims=True), known.max(axis=axes, keepdims=True)
         span = np.where(high > low, high - low, 1.0)
-        return 2.0 * (inputs - low) / span - 1.0
+        scaled: FloatArray = 2.0 * (inputs - low) / span - 1.0
+        return scaled
     return _standardized(inputs, known.mean(axis=axes, keepdims=True), known.std(axis=axes, keepdims=True))
 
 

@@ -103,6 +103,8 @@ def _serve(server: Server, worker: WorkerProcess | None) -> int:
         server.run()
     except KeyboardInterrupt:
         logger.info("stopped")
+    except SystemExit:  # uvicorn's way to say that it cannot listen; its reason is in the log
+        return FAILED
     finally:
         if worker is not None:
             worker.stop()
@@ -132,7 +134,8 @@ def _refuse(reason: str, code: int) -> int:
 
 def _configure_log() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    for chatty in ("uvicorn.error", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

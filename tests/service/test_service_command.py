@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -87,6 +89,29 @@ def test_it_ends_cleanly_on_a_signal_and_lets_those_who_wait_go(start: Start, en
     process.send_signal(end)
     assert process.wait(10) == 0
     assert waiting.communicate(timeout=10)[0].strip() == "200"
+
+
+@pytest.mark.slow
+def test_a_caller_that_goes_away_is_not_waited_for(start: Start):
+    process = start()
+    url = httpx2.URL(address_of(process))
+    job = httpx2.post(f"{url}/v1/jobs", json=SPEC).json()
+    with socket.create_connection((url.host, url.port or 0)) as caller:
+        caller.sendall(f"GET /v1/jobs/{job['id']}?wait=60 HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode())
+        time.sleep(0.5)
+    assert process.stderr is not None
+    lines = (json.loads(line) for line in process.stderr)
+    (waited,) = itertools.islice((line for line in lines if line["event"] == "request" and line["method"] == "GET"), 1)
+    assert 0.3 < waited["seconds"] < 30
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_ends_it(start: Start):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = start("--port", str(taken.getsockname()[1]))
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "address already in use" in said
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ arrows: $(STAMP) ## import-linter: who may import whom
 
 .PHONY: test
 test: $(STAMP) ## All tests, the slow ones too; what needs a server that is not there is skipped, and says so
-	$(BIN)/python -m pytest -m "" $(ARGS)
+	$(BIN)/python -m pytest -m "" -rs $(ARGS)
 
 .PHONY: quick
 quick: $(STAMP) ## The tests between two edits: under a minute

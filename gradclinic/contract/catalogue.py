@@ -40,6 +40,7 @@ class FixInfo(ResultModel):
     kind: FixKind
     title: str
     applies: str = Field(description="When it applies.")
+    changes: str = Field(description="What it changes in the spec.")
     fails: str = Field(description="When it is known not to help.")
     addresses: list[RuleId]
     references: list[str]

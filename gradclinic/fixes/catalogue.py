@@ -23,6 +23,7 @@ def describe(fix: FixModule) -> FixInfo:
         kind=fix.KIND,
         title=title,
         applies=sections[APPLIES],
+        changes=sections[CHANGES],
         fails=sections[FAILS],
         addresses=list(fix.ADDRESSES),
         references=references(fix),

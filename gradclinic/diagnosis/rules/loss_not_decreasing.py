@@ -12,6 +12,8 @@ Source: the check of the initial loss against ln(C) in TheDeepChecker (arXiv 220
 
 from __future__ import annotations
 
+import numpy as np
+
 from gradclinic.contract.diagnosis import Evidence, Finding
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.rule import Rule
@@ -34,8 +36,18 @@ def check(case: Case) -> Finding | None:
             Evidence(signal=name, value=skill, threshold=threshold)
             for name, skill in (("loss_skill", learning.loss_skill), ("metric_skill", learning.metric_skill))
             if skill is not None
-        ],
+        ]
+        + _update_size(case),
     )
+
+
+def _update_size(case: Case) -> list[Evidence]:
+    """Tell how far a step moved the weights, typically: it says which way a learning rate is wrong."""
+    if "update_ratio" not in case.history:
+        return []
+    ratios = case.history["update_ratio"].values
+    moved = ratios[np.isfinite(ratios)]
+    return [Evidence(signal="update_ratio", value=float(np.median(moved)))] if len(moved) else []
 
 
 def _summary(case: Case) -> str:

@@ -34,7 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "var" / "demo" / "report.txt"
 START_SECONDS = 90
 """A first start on a slow disk reads several hundred megabytes of torch; a usual one takes a few seconds."""
-STOP_SECONDS = 20
+STOP_SECONDS = 30
+"""More than the service gives its requests and its worker to end."""
 JOB_SECONDS = 120
 LOG_LINES = 30
 
@@ -151,17 +152,23 @@ def _check_healthy(diagnosis: Diagnosis) -> None:
 
 def _write_report(analyses: list[Analysis]) -> None:
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    reports = [render_text(analysis.job, analysis.diagnosis, analysis.overview) for analysis in analyses]
     with REPORT.open("w", encoding="utf-8") as file:
-        Console(file=file, width=100, highlight=False).print(*reports, sep="\n\n\n")
+        paper = Console(file=file, width=100, highlight=False)
+        for analysis in analyses:
+            paper.print(Rule(analysis.job.name or analysis.job.id, align="left"))
+            paper.print(render_text(analysis.job, analysis.diagnosis, analysis.overview))
+            paper.print()
 
 
 def _stop(system: subprocess.Popen[bytes]) -> None:
-    """Ask the system to end, and end what is left of its session after a while."""
+    """Ask the system to end, and end what is left of its session after a while. Cannot be interrupted."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
     if system.poll() is None:
         system.terminate()
         try:
-            system.wait(STOP_SECONDS)
+            with console.status("stopping it"):
+                system.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             console.print(f"The system did not stop within {STOP_SECONDS} s and is killed.", style="yellow")
     with suppress(ProcessLookupError):  # the usual case: nothing is left

@@ -20,7 +20,8 @@ from gradclinic.cli.source import Place, Source
 from gradclinic.errors import Fault, GradclinicError, InvalidSpec, RequestFailed
 from gradclinic.report.writing import foreign
 
-_LONGEST_LINE = 120
+_MARGIN = 20
+"""Columns that are kept free beside a shown line, for its number and the indentation."""
 
 
 class TellingGroup(TyperGroup):
@@ -76,19 +77,19 @@ def _tell_fault(console: Console, fault: Fault, source: Source | None) -> None:
     head = Text.assemble(foreign(fault.pointer or "the whole document", "bold cyan"))
     if place is not None:
         head.append(f"  line {place.line}, column {place.column}", "dim")
-    console.print(Padding(head, (0, 0, 0, 2)))
+    console.print(Padding.indent(head, 2))
     if place is not None:
-        console.print(Padding(_marked(place), (0, 0, 0, 4)), no_wrap=True, crop=True, overflow="ellipsis")
-    console.print(Padding(foreign(fault.detail), (0, 0, 0, 4)))
+        console.print(Padding.indent(_marked(place, max(console.width - _MARGIN, _MARGIN)), 4), no_wrap=True)
+    console.print(Padding.indent(foreign(fault.detail), 4))
     if fault.expected:
-        console.print(Padding(Text.assemble(("expected: ", "dim"), foreign(fault.expected)), (0, 0, 0, 4)))
+        console.print(Padding.indent(Text.assemble(("expected: ", "dim"), foreign(fault.expected)), 4))
 
 
-def _marked(place: Place) -> Text:
-    """Return the line of a place with the place underlined; of a very long line the part around it."""
+def _marked(place: Place, room: int) -> Text:
+    """Return the line of a place with the place underlined; of a line longer than `room`, the part around it."""
     start, end = place.column - 1, place.column - 1 + place.length
-    skipped = max(0, start - _LONGEST_LINE // 2) if len(place.text) > _LONGEST_LINE else 0
-    shown = place.text[skipped : skipped + _LONGEST_LINE]
+    skipped = max(0, start - room // 2) if len(place.text) > room else 0
+    shown = place.text[skipped : skipped + room]
     number = f"{place.line} | "
     # Control characters are replaced one by one, so that the marks stay below what they mark.
     line = "".join(character if character.isprintable() else " " for character in shown)

@@ -114,6 +114,8 @@ def draw_loss(overview: Overview) -> Text | None:
         return None
     drawn = Text.assemble(("loss  ", "dim"), (curve(overview.loss, _CURVE_WIDTH), "cyan"))
     drawn.highlight_words([NO_NUMBER], "red")
+    if not any(map(math.isfinite, known)):
+        return drawn.append("  not finite")
     return drawn.append(f"  from {number(known[0])} to {number(known[-1])}")
 
 

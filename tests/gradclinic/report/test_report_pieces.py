@@ -133,3 +133,9 @@ def test_gradients_of_one_size_look_alike_and_zero_has_no_bar():
 
 def test_an_empty_history_says_so():
     assert "Nothing is recorded" in printed(Overview())
+
+
+def test_a_loss_that_is_never_finite_is_marked_and_said_once():
+    drawn = printed(Overview(loss=[math.nan, math.inf]))
+    assert "!!  not finite" in drawn
+    assert printed(Overview(loss=[2.0, math.nan])).rstrip().endswith("from 2 to not finite")

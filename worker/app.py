@@ -13,12 +13,10 @@ from store.engine import make_engine
 from store.settings import Settings
 from store.transactions import Store
 from worker.base_task import JobTask
+from worker.memory import Transport
 from worker.pool_child import ChildLoader
 from worker.steps import DispatcherStep
 from worker.tasks import train_job
-
-MEMORY_POLL_SECONDS = 0.02
-"""How often the in-memory transport looks for a message; its own default of 1 s piles up seconds at ten jobs a second."""
 
 CHILD_START_SECONDS = 120.0
 """How long a pool child may take to import torch and warm up before Celery takes it for dead; 4 s is its default."""
@@ -76,7 +74,9 @@ def make_app(settings: Settings) -> WorkerApp:
             worker_disable_prefetch=True,  # a message reserved by a busy worker would wait while another is idle
         )
     else:
-        app.conf.update(broker_url="memory://localhost//", broker_transport_options={"polling_interval": MEMORY_POLL_SECONDS})
+        app.conf.update(
+            broker_url="memory://localhost//", broker_transport=f"{Transport.__module__}:{Transport.__name__}"
+        )
     app.task(name=TASK_TRAIN, base=JobTask, lazy=False, shared=False)(train_job)
     app.steps["worker"].add(DispatcherStep)
     return app

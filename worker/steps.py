@@ -8,9 +8,10 @@ import threading
 from typing import Any
 
 import structlog
-from celery import bootsteps, signals
+from celery import Celery, bootsteps, signals
 from celery.worker import state
 from celery.worker.components import Pool
+from kombu.exceptions import ChannelError
 
 from store.bell import QUEUE, TASK_TRAIN
 from worker.dispatcher import Dispatcher
@@ -77,12 +78,21 @@ def room_for_messages(worker: Any) -> int:
     In memory: as many as this worker has free hands, because nobody else can take them up. In Redis: enough that
     every worker finds some.
     """
-    with worker.app.connection_for_write() as connection:
-        waiting: int = connection.default_channel.queue_declare(QUEUE, passive=True).message_count
+    waiting = count_messages(worker.app)
     if worker.app.settings.broker_url is not None:
         return max(0, RELAYED_MESSAGES - waiting)
     slots: int = worker.concurrency
     return max(0, slots - len(state.reserved_requests) - waiting)
+
+
+def count_messages(app: Celery) -> int:
+    """Return how many messages wait in the queue."""
+    with app.connection_for_write() as connection:
+        try:
+            channel: Any = connection.default_channel
+            return int(channel.queue_declare(QUEUE, passive=True).message_count)
+        except ChannelError:
+            return 0  # In Redis a queue without messages does not exist.
 
 
 def interrupt_jobs(worker: Any) -> None:

@@ -2,53 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, make_url, text
 
-from store.engine import make_engine
-from store.schema import migrate
-from tests.system.running import System
-
-
-@pytest.fixture(params=["embedded", "production"])
-def backend(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """The environment of one of the two ways to run it: its servers, with a database and keys of this test alone."""
-    if request.param == "embedded":
-        yield {}
-        return
-    database, broker = os.environ.get("GRADCLINIC_TEST_DATABASE_URL"), os.environ.get("GRADCLINIC_TEST_REDIS_URL")
-    if not database or not broker:
-        pytest.skip("GRADCLINIC_TEST_DATABASE_URL and GRADCLINIC_TEST_REDIS_URL name no servers")
-    name = f"gradclinic_system_{uuid.uuid4().hex[:12]}"
-    server = create_engine(database, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    url = make_url(database).set(database=name).render_as_string(hide_password=False)
-    try:
-        _migrate(make_engine(url))
-        yield {
-            "GRADCLINIC_DATABASE_URL": url,
-            "GRADCLINIC_BROKER_URL": broker,
-            "GRADCLINIC_BROKER_PREFIX": f"{name}:",
-        }
-    finally:
-        with server.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        server.dispose()
+from gradclinic.contract.parse import parse_spec
+from gradclinic.history import History
+from gradclinic.training import set_threads, train
+from store.settings import Settings
+from tests.system.running import System, long_spec
 
 
 @pytest.fixture
-def system(backend: dict[str, str], tmp_path: Path) -> Iterator[System]:
-    """An empty system of this test alone. What the test starts in it is ended with the test."""
-    with System(backend, tmp_path) as system:
+def system(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Iterator[System]:
+    """A system of this test alone, with an empty database. What the test starts in it is ended with the test."""
+    servers = {}
+    if not database_url.startswith("sqlite"):
+        servers = {"database_url": database_url, **request.getfixturevalue("redis_settings")}
+    settings = Settings(data_dir=tmp_path, **servers)
+    assert settings.database == database_url  # the embedded default finds its database by itself
+    with System(settings) as system:
         yield system
 
 
-def _migrate(engine: Engine) -> None:
-    migrate(engine)
-    engine.dispose()
+@pytest.fixture(scope="session")
+def undisturbed() -> History:
+    """The history of `long_spec`, trained in this process from beginning to end."""
+    set_threads()
+    return train(parse_spec(long_spec())).history

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.running import System, assert_every_step_once, spec, wait_until
+from tests.system.running import System, assert_every_step_once, spec
 
 pytestmark = pytest.mark.slow
 
@@ -13,12 +13,13 @@ STEPS = 30
 
 
 def test_fifty_jobs_and_two_workers(system: System):
-    system.start_workers(2)
+    workers = system.start_workers(2)
     job_ids = [system.post(spec(STEPS, seed=seed)) for seed in range(JOBS)]
     for job_id in job_ids:
         job = system.wait_for_end(job_id)
         assert (job.status, job.attempt) == ("succeeded", 1)
         assert_every_step_once(system.history(job_id), STEPS)
+    assert all(worker.said("job_claimed") for worker in workers)
 
 
 def test_a_broker_that_lost_its_messages(system: System):
@@ -36,12 +37,3 @@ def test_a_broker_that_lost_its_messages(system: System):
     for job_id in more:
         assert system.wait_for_end(job_id).status == "succeeded"
     assert worker.is_running
-
-
-def test_both_workers_are_used(system: System):
-    workers = system.start_workers(2)
-    job_ids = [system.post(spec(1000, width=32, depth=8, seed=seed)) for seed in range(2)]
-    for job_id in job_ids:
-        wait_until(lambda job_id=job_id: system.job(job_id).status == "training", 10)
-    holders = {system.worker_of(job_id, workers)[0].popen.pid for job_id in job_ids}
-    assert len(holders) == 2

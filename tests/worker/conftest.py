@@ -1,19 +1,18 @@
-"""An embedded database of one test, and jobs to put into it."""
+"""Jobs to put into the database of a test, and a database that can go away."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from gradclinic.contract.parse import parse_spec
-from store.engine import make_engine
 from store.jobs import add_job
-from store.schema import ensure_schema
 from store.settings import Settings
-from store.transactions import Store
+from store.transactions import Store, Writer
 
 DOCUMENT: dict[str, Any] = {
     "model": {"layers": [{"type": "Linear", "out_features": 3}]},
@@ -24,17 +23,27 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, database_url=None, broker_url=None, lease_seconds=0.4, dispatch_interval=0.01)
+class FlakyStore(Store):
+    """A store whose database goes away when it is told to."""
+
+    away = False
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        if self.away:
+            raise OperationalError("BEGIN", {}, ConnectionError("the server closed the connection"))
+        with super().writing() as writer:
+            yield writer
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    store = Store(make_engine(settings.database))
-    ensure_schema(store.engine)
-    yield store
-    store.close()
+def flaky_store(store: Store) -> FlakyStore:
+    return FlakyStore(store.engine)
+
+
+@pytest.fixture
+def settings(settings_for: Callable[..., Settings]) -> Settings:
+    return settings_for(lease_seconds=0.4, dispatch_interval=0.01)
 
 
 @pytest.fixture

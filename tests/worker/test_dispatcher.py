@@ -8,27 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from store.jobs import find_job
 from store.queue import claim_job
 from store.settings import Settings
-from store.transactions import Store, Writer
+from store.transactions import Store
+from tests.worker.conftest import FlakyStore
 from worker.dispatcher import Dispatcher
-
-
-class FlakyStore(Store):
-    """A store whose database goes away when it is told to."""
-
-    away = False
-
-    @contextmanager
-    def writing(self) -> Iterator[Writer]:
-        if self.away:
-            raise OperationalError("BEGIN", {}, ConnectionError("the server closed the connection"))
-        with super().writing() as writer:
-            yield writer
 
 
 class Sent(list[str]):
@@ -109,19 +96,18 @@ def test_a_job_of_a_silent_worker_is_swept_up_and_sent(
 
 
 def test_it_survives_a_database_outage_and_says_so_once(
-    store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]
+    flaky_store: FlakyStore, settings: Settings, sent: Sent, post_job: Callable[[], str]
 ):
-    flaky = FlakyStore(store.engine)
     rounds = threading.Semaphore(0)
     with (
         capture_logs() as logs,
-        running(make_dispatcher(flaky, settings, sent.append, report_alive=rounds.release)),
+        running(make_dispatcher(flaky_store, settings, sent.append, report_alive=rounds.release)),
     ):
         assert rounds.acquire(timeout=5)
-        flaky.away = True
+        flaky_store.away = True
         job_id = post_job()
         assert not sent.wait_for(job_id, seconds=0.3)
-        flaky.away = False
+        flaky_store.away = False
         assert sent.wait_for(job_id)
         assert rounds.acquire(timeout=5)
     said = [line["event"] for line in logs]

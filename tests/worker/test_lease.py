@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from sqlalchemy import text
-
 from store.jobs import find_job, request_cancel
 from store.queue import Claim, claim_job, sweep_expired
 from store.transactions import Store
+from tests.worker.conftest import FlakyStore
 from worker.lease import Lease
 
 SECONDS = 0.6
@@ -80,10 +79,19 @@ def test_a_lease_that_another_attempt_took_is_lost(store: Store, post_job: Calla
         assert eventually(lambda: lease.is_lost)
 
 
-def test_a_lease_that_cannot_be_renewed_is_lost_when_it_runs_out(store: Store, post_job: Callable[[], str]):
-    lease = Lease(store, SECONDS)
-    with lease.held(claim(store, post_job())):
-        with store.writing() as writer:
-            writer.connection.execute(text("ALTER TABLE jobs RENAME TO jobs_away"))
+def test_a_lease_that_cannot_be_renewed_is_lost_when_it_runs_out(flaky_store: FlakyStore, post_job: Callable[[], str]):
+    lease = Lease(flaky_store, SECONDS)
+    with lease.held(claim(flaky_store, post_job())):
+        flaky_store.away = True
         assert not lease.is_lost
         assert eventually(lambda: lease.is_lost, seconds=3 * SECONDS)
+
+
+def test_a_short_outage_costs_nothing(flaky_store: FlakyStore, post_job: Callable[[], str]):
+    lease = Lease(flaky_store, SECONDS)
+    with lease.held(claim(flaky_store, post_job())):
+        flaky_store.away = True
+        time.sleep(SECONDS / 2)
+        flaky_store.away = False
+        time.sleep(SECONDS)
+        assert not lease.is_lost

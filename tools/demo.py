@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -29,15 +28,10 @@ from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.job import Job
 from gradclinic.errors import GradclinicError
 from gradclinic.report import Overview, render_text
+from tools.embedded import ROOT, SystemFailed, embedded_system
 
-ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "var" / "demo" / "report.txt"
-START_SECONDS = 90
-"""A first start on a slow disk reads several hundred megabytes of torch; a usual one takes a few seconds."""
-STOP_SECONDS = 30
-"""More than the service gives its requests and its worker to end."""
 JOB_SECONDS = 120
-LOG_LINES = 30
 
 console = Console(highlight=False)
 
@@ -59,7 +53,7 @@ def main() -> int:
                 healthy = _submit(client, "healthy-digits", exit_code=0)
                 _check_healthy(healthy.diagnosis)
             _write_report([ill, healthy])
-    except (DemoFailed, GradclinicError) as error:
+    except (DemoFailed, SystemFailed, GradclinicError) as error:
         console.print(f"The demo failed: {error}", style="bold red", markup=False)
         return 1
     except KeyboardInterrupt:
@@ -74,52 +68,15 @@ def main() -> int:
 
 @contextmanager
 def _system(folder: Path) -> Iterator[str]:
-    """Run service and worker with their data in `folder`, and stop them in the end; yields the service's URL."""
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    log = folder / "service.log"
-    command = [sys.executable, "-m", "service", "--with-worker", "--port", str(port)]
+    """Run the embedded system in `folder`, and say so; yields the service's URL."""
     console.print(Rule("Starting the embedded system", align="left"))
-    _print_command(command)
-    with log.open("wb") as output:
-        # A session of its own: Ctrl-C reaches this process alone, which then stops the others in good order.
-        system = subprocess.Popen(
-            command, cwd=ROOT, env=_environment(folder), stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        with console.status("waiting until it is ready"):
-            waited = _wait_until_ready(system, url, log)
-        console.print(f"ready at {url} after {waited:.1f} s; its SQLite database and its log are in {folder}\n")
-        yield url
-    finally:
-        _stop(system)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Return this environment without settings of ours: the demo shows the embedded default."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("GRADCLINIC_")}
-    return {**kept, "GRADCLINIC_DATA_DIR": str(folder)}
-
-
-def _wait_until_ready(system: subprocess.Popen[bytes], url: str, log: Path) -> float:
+    console.print("$ python -m service --with-worker", style="bold")
     began = time.monotonic()
-    with Client(url, timeout=5) as client:
-        while not client.is_ready():
-            if system.poll() is not None:
-                raise DemoFailed(f"the service ended with {system.returncode} while it started.\n{_tail(log)}")
-            if time.monotonic() - began > START_SECONDS:
-                raise DemoFailed(f"the service was not ready after {START_SECONDS} s.\n{_tail(log)}")
-            time.sleep(0.1)
-    return time.monotonic() - began
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What the service made of one example."""
-
-    job: Job
-    diagnosis: Diagnosis
-    overview: Overview
+    with ExitStack() as stack:
+        with console.status("waiting until it is ready"):
+            url = stack.enter_context(embedded_system(folder))
+        console.print(f"ready at {url} after {time.monotonic() - began:.1f} s; SQLite and its log are in {folder}\n")
+        yield url
 
 
 def _submit(client: Client, name: str, *, exit_code: int) -> Analysis:
@@ -158,43 +115,6 @@ def _write_report(analyses: list[Analysis]) -> None:
             paper.print(Rule(analysis.job.name or analysis.job.id, align="left"))
             paper.print(render_text(analysis.job, analysis.diagnosis, analysis.overview))
             paper.print()
-
-
-def _stop(system: subprocess.Popen[bytes]) -> None:
-    """Ask the system to end, and end what is left of its session after a while. Cannot be interrupted."""
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
-    if system.poll() is None:
-        system.terminate()
-        try:
-            with console.status("stopping it"):
-                system.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            console.print(f"The system did not stop within {STOP_SECONDS} s and is killed.", style="yellow")
-    with suppress(ProcessLookupError):  # the usual case: nothing is left
-        os.killpg(system.pid, signal.SIGKILL)  # its own session alone: nothing that somebody else started
-    system.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(["Its last words:", *lines[-LOG_LINES:]])
-
-
-def _command_line() -> list[str]:
-    """Return how to call gradclinic: by its script where the package is installed."""
-    script = Path(sys.executable).with_name("gradclinic")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "gradclinic.cli"]
-
-
-def _print_command(command: list[str]) -> None:
-    console.print(f"$ {' '.join(_shown(Path(word)) for word in command)}", style="bold", markup=False, soft_wrap=True)
 
 
 def _shown(path: Path) -> str:

@@ -17,7 +17,8 @@ from gradclinic.client import Client
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90
 """A first start on a slow disk reads several hundred megabytes of torch; a usual one takes a few seconds."""
-STOP_SECONDS = 20
+STOP_SECONDS = 30
+"""More than the service gives its requests and its worker to end."""
 LOG_LINES = 30
 
 

@@ -106,7 +106,7 @@ def _fault(place: tuple[str | int, ...], error: ErrorDetails) -> Fault:
         case "missing":
             return Fault(where, f"{key} is missing.", "a value")
         case "extra_forbidden":
-            return Fault(where, f"{key} is not a key that is known here.", "no such key")
+            return Fault(where, f"{key} is not a key that is known here.", "a key that is known here, or none")
         case "union_tag_not_found":
             return Fault(f"{where}/type", "The type is missing.", "the name of a type")
         case "union_tag_invalid":

@@ -70,13 +70,23 @@ def main() -> int:
 def _system(folder: Path) -> Iterator[str]:
     """Run the embedded system in `folder`, and say so; yields the service's URL."""
     console.print(Rule("Starting the embedded system", align="left"))
-    console.print("$ python -m service --with-worker", style="bold")
+    _print_command([sys.executable, "-m", "service", "--with-worker"])
     began = time.monotonic()
     with ExitStack() as stack:
         with console.status("waiting until it is ready"):
             url = stack.enter_context(embedded_system(folder))
-        console.print(f"ready at {url} after {time.monotonic() - began:.1f} s; SQLite and its log are in {folder}\n")
+        waited = time.monotonic() - began
+        console.print(f"ready at {url} after {waited:.1f} s; its SQLite database and its log are in {folder}\n")
         yield url
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the service made of one example."""
+
+    job: Job
+    diagnosis: Diagnosis
+    overview: Overview
 
 
 def _submit(client: Client, name: str, *, exit_code: int) -> Analysis:
@@ -115,6 +125,16 @@ def _write_report(analyses: list[Analysis]) -> None:
             paper.print(Rule(analysis.job.name or analysis.job.id, align="left"))
             paper.print(render_text(analysis.job, analysis.diagnosis, analysis.overview))
             paper.print()
+
+
+def _command_line() -> list[str]:
+    """Return how to call gradclinic: by its script where the package is installed."""
+    script = Path(sys.executable).with_name("gradclinic")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "gradclinic.cli"]
+
+
+def _print_command(command: list[str]) -> None:
+    console.print(f"$ {' '.join(_shown(Path(word)) for word in command)}", style="bold", markup=False, soft_wrap=True)
 
 
 def _shown(path: Path) -> str:

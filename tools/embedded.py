@@ -69,14 +69,16 @@ def _wait_until_ready(system: subprocess.Popen[bytes], url: str, log: Path) -> N
 
 
 def _stop(system: subprocess.Popen[bytes]) -> None:
-    """Ask the system to end, and end what is left of its session after a while."""
-    if system.poll() is None:
-        system.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            system.wait(STOP_SECONDS)
-    with suppress(ProcessLookupError):  # the usual case: nothing is left
-        os.killpg(system.pid, signal.SIGKILL)  # its own session alone: nothing that somebody else started
-    system.wait()
+    """Ask the system to end, and kill what is left of its session after a while; at once on a second Ctrl-C."""
+    try:
+        if system.poll() is None:
+            system.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                system.wait(STOP_SECONDS)
+    finally:
+        with suppress(ProcessLookupError):  # the usual case: nothing is left
+            os.killpg(system.pid, signal.SIGKILL)  # its own session alone: nothing that somebody else started
+        system.wait()
 
 
 def _free_port() -> int:

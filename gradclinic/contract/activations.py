@@ -6,14 +6,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from gradclinic.contract.base import Positive, Probability, Size, SpecModel, misfit
-from gradclinic.contract.naming import LayerName
+from gradclinic.contract.base import Positive, Probability, Size, misfit
+from gradclinic.contract.layer import LayerSpec
 
 
-class Activation(SpecModel):
+class Activation(LayerSpec):
     """An elementwise activation: its output has the shape of its input."""
-
-    name: LayerName | None = None
 
 
 class _InPlace(Activation):
@@ -39,6 +37,12 @@ class GELU(Activation):
 
     type: Literal["GELU"]
     approximate: Literal["none", "tanh"] = Field("none", description="Use the tanh approximation.")
+
+
+class Exp(Activation):
+    """exp(x), which PyTorch has as a function only; its slope grows with its value."""
+
+    type: Literal["Exp"]
 
 
 class Hardshrink(Activation):
@@ -187,6 +191,31 @@ class Threshold(_InPlace):
 
 
 AnyActivation = (
-    CELU | ELU | GELU | Hardshrink | Hardsigmoid | Hardswish | Hardtanh | LeakyReLU | LogSigmoid | Mish | PReLU
+    CELU | ELU | Exp | GELU | Hardshrink | Hardsigmoid | Hardswish | Hardtanh | LeakyReLU | LogSigmoid | Mish | PReLU
     | ReLU | ReLU6 | RReLU | SELU | Sigmoid | SiLU | Softplus | Softshrink | Softsign | Tanh | Tanhshrink | Threshold
 )  # fmt: skip
+
+
+class Softmax(LayerSpec):
+    """Positive numbers that sum to 1 along a dimension."""
+
+    type: Literal["Softmax"]
+    dim: int = Field(-1, description="The dimension; the batch is 0.")
+
+
+class LogSoftmax(LayerSpec):
+    """The logarithm of Softmax."""
+
+    type: Literal["LogSoftmax"]
+    dim: int = Field(-1, description="The dimension; the batch is 0.")
+
+
+class GLU(LayerSpec):
+    """The first half along a dimension times the sigmoid of the second. Dauphin et al. 2017."""
+
+    type: Literal["GLU"]
+    dim: int = Field(-1, description="The dimension that is halved; the batch is 0.")
+
+
+ShapedActivation = Softmax | LogSoftmax | GLU
+"""Activations in which the elements of a dimension see each other."""

@@ -6,10 +6,11 @@ from typing import Any, get_args
 
 from pydantic import Field
 
-from gradclinic.contract.activations import Activation
+from gradclinic.contract import activations
 from gradclinic.contract.base import ResultModel
 from gradclinic.contract.diagnosis import FixKind, RuleId
-from gradclinic.contract.layers import AnyLayer, Combinator, LayerSpec, Normalization
+from gradclinic.contract.layer import LayerSpec
+from gradclinic.contract.layers import AnyLayer, Combinator
 
 
 class ThresholdInfo(ResultModel):
@@ -69,13 +70,7 @@ def _layer_info(layer: type[LayerSpec], definitions: str) -> LayerInfo:
 
 
 def _group_of(layer: type[LayerSpec]) -> str:
+    """Return the kind of a layer: the module it stands in, where that says it."""
     if layer in get_args(Combinator):
         return "combinator"
-    if layer in get_args(Normalization):
-        return "normalization"
-    if issubclass(layer, Activation):
-        return "activation"
-    return _GROUPS[layer.__name__]
-
-
-_GROUPS = {"Linear": "linear", "Flatten": "shape", "Dropout": "regularization"}
+    return "activation" if layer.__module__ == activations.__name__ else layer.__module__.rpartition(".")[2]

@@ -1,88 +1,25 @@
-"""The layers of a model: `torch.nn` classes by their own names and keywords, and the combinators that nest them.
+"""Every layer of a model, and those that hold others.
 
-Sizes that follow from the input are optional everywhere. Adding a layer is one class here, one line in `Layer`, and
-where its sizes are inferred, one line in `gradclinic.model.layers`.
+The layers are `torch.nn` classes by their own names and keywords; sizes that follow from the input are optional. Adding
+one is one class in the module of its kind, one place in that module's union, and where its sizes are inferred, one line
+in `gradclinic.model.layers`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Field, Tag
 
-from gradclinic.contract.activations import AnyActivation
-from gradclinic.contract.base import Positive, Probability, Size, SpecModel, misfit
-from gradclinic.contract.initialization import Init
-from gradclinic.contract.naming import LayerName
-
-
-class LayerSpec(SpecModel):
-    """What every layer carries."""
-
-    name: LayerName | None = None
-
-
-def _which(one: str, several: str) -> Discriminator:
-    """Tell a list from a single value, so that an error speaks of the one that was meant."""
-    return Discriminator(lambda value: several if isinstance(value, list | tuple) else one)
-
-
-_SizeOrSizes = Annotated[
-    Annotated[Size, Tag("size")]
-    | Annotated[tuple[Size, ...], Field(strict=False, min_length=1, max_length=4), Tag("sizes")],
-    _which("size", "sizes"),
-]
-
-
-class _Weighted(LayerSpec):
-    init: Init | None = Field(None, description="Replaces the model's `init` for this layer.")
-    frozen: bool = Field(False, description="Do not train this layer's parameters.")
-
-
-class Linear(_Weighted):
-    """y = x W^T + b."""
-
-    type: Literal["Linear"]
-    out_features: Size = Field(description="Size of the output.")
-    in_features: Size | None = Field(None, description="Size of the input; follows from it.")
-    bias: bool = Field(True, description="Add a learned bias.")
-
-
-class Flatten(LayerSpec):
-    """Join the dimensions from start_dim to end_dim into one."""
-
-    type: Literal["Flatten"]
-    start_dim: int = Field(1, description="First dimension joined; the batch is 0.")
-    end_dim: int = Field(-1, description="Last dimension joined.")
-
-
-class BatchNorm1d(_Weighted):
-    """Normalise each feature over the batch. Ioffe & Szegedy 2015."""
-
-    type: Literal["BatchNorm1d"]
-    num_features: Size | None = Field(None, description="Number of features; follows from the input.")
-    eps: Positive = Field(1e-5, description="Added to the variance.")
-    momentum: Probability | None = Field(0.1, description="Of the running statistics; null averages all batches.")
-    affine: bool = Field(True, description="Learn a scale and a shift.")
-    track_running_stats: bool = Field(True, description="Keep running statistics for evaluation.")
-
-
-class LayerNorm(_Weighted):
-    """Normalise each sample over its last dimensions. Ba et al. 2016."""
-
-    type: Literal["LayerNorm"]
-    normalized_shape: _SizeOrSizes | None = Field(None, description="The dimensions normalised; by default the last.")
-    eps: Positive = Field(1e-5, description="Added to the variance.")
-    elementwise_affine: bool = Field(True, description="Learn a scale and a shift.")
-    bias: bool = Field(True, description="Learn the shift.")
-
-
-class Dropout(LayerSpec):
-    """Zero each element with probability p in training. Srivastava et al. 2014."""
-
-    type: Literal["Dropout"]
-    p: Probability = Field(0.5, description="Probability of zeroing.")
-    inplace: bool = Field(False, description="Overwrite the input.")
+from gradclinic.contract.activations import AnyActivation, ShapedActivation
+from gradclinic.contract.base import Size, SpecModel, misfit
+from gradclinic.contract.convolution import Convolution
+from gradclinic.contract.feedforward import Embedding, Flatten, Identity, Linear, Unflatten
+from gradclinic.contract.layer import LayerSpec, which
+from gradclinic.contract.normalization import Normalization
+from gradclinic.contract.pooling import Resizing
+from gradclinic.contract.regularization import Regularization
+from gradclinic.contract.sequence import SequenceLayer
 
 
 class Sequential(LayerSpec):
@@ -107,17 +44,37 @@ class Residual(LayerSpec):
     layers: Layers = Field(description="The layers of f.")
     shortcut: Annotated[
         Annotated[Literal["identity"], Tag("identity")] | Annotated[Layers, Tag("layers")],
-        _which("identity", "layers"),
+        which("identity", "layers"),
     ] = Field("identity", description="What is added to f(x): the input itself, or the layers that project it.")
 
 
-Combinator = Sequential | Repeat | Residual
+class Dense(LayerSpec):
+    """Blocks whose output is concatenated to their input, so that each sees all before it. Huang et al. 2017."""
+
+    type: Literal["Dense"]
+    times: Size = Field(description="Number of blocks, each with parameters of its own.")
+    layers: Layers = Field(description="The layers of one block.")
+    dim: int = Field(1, description="The dimension to concatenate along; the batch is 0.")
+
+
+class Parallel(LayerSpec):
+    """Several branches over the same input, and what they give joined."""
+
+    type: Literal["Parallel"]
+    branches: Annotated[tuple[Layers, ...], Field(strict=False, min_length=1, max_length=100)] = Field(
+        description="The branches, each a list of layers."
+    )
+    merge: Literal["concat", "sum"] = Field(description="How the outputs are joined.")
+    dim: int = Field(1, description="The dimension to concatenate along; the batch is 0.")
+
+
+Combinator = Sequential | Repeat | Residual | Dense | Parallel
 """The layers that hold layers."""
 
-Normalization = BatchNorm1d | LayerNorm
-"""The layers that fix the scale of what passes through them."""
-
-AnyLayer = AnyActivation | Linear | Flatten | Normalization | Dropout | Combinator
+AnyLayer = (
+    AnyActivation | ShapedActivation | Linear | Flatten | Unflatten | Identity | Embedding | Convolution | Resizing
+    | Normalization | Regularization | SequenceLayer | Combinator
+)  # fmt: skip
 """Any layer."""
 
 Layer = Annotated[AnyLayer, Field(discriminator="type")]
@@ -141,7 +98,7 @@ Layers = Annotated[
 ]
 """Layers one after the other; at least one."""
 
-for _model in (Sequential, Repeat, Residual):
+for _model in (Sequential, Repeat, Residual, Dense, Parallel):
     _model.model_rebuild()
 
 

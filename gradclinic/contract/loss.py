@@ -24,6 +24,20 @@ class CrossEntropyLoss(_Loss):
     label_smoothing: Probability = Field(0.0, description="Share of the target spread over all classes.")
 
 
+class NLLLoss(_Loss):
+    """Of logarithms of class probabilities (LogSoftmax) [N, C] and class indices [N]."""
+
+    type: Literal["NLLLoss"]
+    weight: _Weights | None = Field(None, description="A weight for each class.")
+    ignore_index: int = Field(-100, description="A class index that counts for nothing.")
+
+
+class BCELoss(_Loss):
+    """Binary cross entropy of probabilities (Sigmoid); class indices become floats of the output's shape."""
+
+    type: Literal["BCELoss"]
+
+
 class BCEWithLogitsLoss(_Loss):
     """Binary cross entropy of logits; class indices become floats of the output's shape."""
 
@@ -50,5 +64,32 @@ class HuberLoss(_Loss):
     delta: Positive = Field(1.0, description="Where it turns from squared to absolute.")
 
 
-Loss = Annotated[CrossEntropyLoss | BCEWithLogitsLoss | MSELoss | L1Loss | HuberLoss, Field(discriminator="type")]
+class SmoothL1Loss(_Loss):
+    """Squared below beta, absolute above, and divided by beta."""
+
+    type: Literal["SmoothL1Loss"]
+    beta: NonNegative = Field(1.0, description="Where it turns from squared to absolute.")
+
+
+class PoissonNLLLoss(_Loss):
+    """Negative log likelihood of counts."""
+
+    type: Literal["PoissonNLLLoss"]
+    log_input: bool = Field(True, description="The output is the logarithm of the rate.")
+    full: bool = Field(False, description="Add Stirling's term.")
+    eps: Positive = Field(1e-8, description="Added to the rate before its logarithm is taken.")
+
+
+class KLDivLoss(_Loss):
+    """Kullback-Leibler divergence of log probabilities from probabilities, such as one-hot classes."""
+
+    type: Literal["KLDivLoss"]
+    log_target: bool = Field(False, description="The targets are logarithms, too.")
+
+
+Loss = Annotated[
+    CrossEntropyLoss | NLLLoss | BCELoss | BCEWithLogitsLoss | MSELoss | L1Loss | HuberLoss | SmoothL1Loss
+    | PoissonNLLLoss | KLDivLoss,
+    Field(discriminator="type"),
+]  # fmt: skip
 """Any loss, told apart by its `type`."""

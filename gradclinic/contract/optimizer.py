@@ -85,5 +85,74 @@ class RMSprop(_Optimizer):
     centered: bool = Field(False, description="Divide by the variance instead of the mean square.")
 
 
-Optimizer = Annotated[SGD | Adam | AdamW | NAdam | RMSprop, Field(discriminator="type")]
+class RAdam(_Optimizer):
+    """Adam with its variance rectified. Liu et al. 2020."""
+
+    type: Literal["RAdam"]
+    lr: NonNegative = Field(1e-3, description=LEARNING_RATE)
+    betas: Betas = Field((0.9, 0.999), description=BETAS)
+    eps: NonNegative = Field(1e-8, description=EPSILON)
+    weight_decay: NonNegative = Field(0.0, description=WEIGHT_DECAY)
+    decoupled_weight_decay: bool = Field(False, description="Decouple the weight decay, as AdamW does.")
+
+
+class Adagrad(_Optimizer):
+    """Gradient over the root of the sum of its squares. Duchi et al. 2011."""
+
+    type: Literal["Adagrad"]
+    lr: NonNegative = Field(1e-2, description=LEARNING_RATE)
+    lr_decay: NonNegative = Field(0.0, description="Decay of the learning rate.")
+    weight_decay: NonNegative = Field(0.0, description=WEIGHT_DECAY)
+    initial_accumulator_value: NonNegative = Field(0.0, description="Start of the sum.")
+    eps: NonNegative = Field(1e-10, description=EPSILON)
+
+
+class Adadelta(_Optimizer):
+    """Steps in the unit of the weights. Zeiler 2012."""
+
+    type: Literal["Adadelta"]
+    lr: NonNegative = Field(1.0, description=LEARNING_RATE)
+    rho: Annotated[float, Field(ge=0.0, le=1.0)] = Field(0.9, description="Decay of the averages.")
+    eps: NonNegative = Field(1e-6, description=EPSILON)
+    weight_decay: NonNegative = Field(0.0, description=WEIGHT_DECAY)
+
+
+class Adamax(_Optimizer):
+    """Adam with the infinity norm. Kingma & Ba 2015, section 7."""
+
+    type: Literal["Adamax"]
+    lr: NonNegative = Field(2e-3, description=LEARNING_RATE)
+    betas: Betas = Field((0.9, 0.999), description=BETAS)
+    eps: NonNegative = Field(1e-8, description=EPSILON)
+    weight_decay: NonNegative = Field(0.0, description=WEIGHT_DECAY)
+
+
+class ASGD(_Optimizer):
+    """Averaged SGD. Polyak & Juditsky 1992."""
+
+    type: Literal["ASGD"]
+    lr: NonNegative = Field(1e-2, description=LEARNING_RATE)
+    lambd: NonNegative = Field(1e-4, description="Decay term.")
+    alpha: NonNegative = Field(0.75, description="Power of the decay of the learning rate.")
+    t0: NonNegative = Field(1e6, description="Step at which averaging starts.")
+    weight_decay: NonNegative = Field(0.0, description=WEIGHT_DECAY)
+
+
+class Rprop(_Optimizer):
+    """Steps by the gradient's sign alone; for full batches. Riedmiller & Braun 1993."""
+
+    type: Literal["Rprop"]
+    lr: NonNegative = Field(1e-2, description=LEARNING_RATE)
+    etas: Annotated[
+        tuple[Annotated[float, Field(gt=0.0, lt=1.0)], Annotated[float, Field(gt=1.0)]], Field(strict=False)
+    ] = Field((0.5, 1.2), description="Factors of a step that overshot and of one that did not.")
+    step_sizes: Annotated[tuple[NonNegative, NonNegative], Field(strict=False)] = Field(
+        (1e-6, 50.0), description="Smallest and largest step."
+    )
+
+
+Optimizer = Annotated[
+    SGD | Adam | AdamW | NAdam | RAdam | RMSprop | Adagrad | Adadelta | Adamax | ASGD | Rprop,
+    Field(discriminator="type"),
+]
 """Any optimizer, told apart by its `type`."""

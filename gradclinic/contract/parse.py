@@ -113,6 +113,10 @@ def _fault(place: tuple[str | int, ...], error: ErrorDetails) -> Fault:
             return _unknown_type(where, str(context["tag"]), str(context["expected_tags"]))
         case "finite_number":
             return Fault(where, f"{key} is {given!r}, which is not finite.", "a finite number")
+        case "too_short" | "too_long":
+            least, most = context.get("min_length"), context.get("max_length")
+            wanted = f"at least {least}" if kind == "too_short" else f"at most {most}"
+            return Fault(where, f"{key} has {context.get('actual_length')} entries.", f"{wanted} entries")
         case "literal_error":
             return Fault(where, f"{key} is {_shown(given)}, which is not among the choices.", str(context["expected"]))
         case _:

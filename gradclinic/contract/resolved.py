@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from gradclinic.contract.base import ResultModel
-from gradclinic.contract.data import Task
+from gradclinic.contract.dataset import Task
 
 
 class ResolvedLayer(ResultModel):

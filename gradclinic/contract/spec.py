@@ -12,6 +12,7 @@ from gradclinic.contract.initialization import Init
 from gradclinic.contract.layers import Layers
 from gradclinic.contract.loss import Loss
 from gradclinic.contract.optimizer import Optimizer
+from gradclinic.contract.scheduler import Scheduler
 from gradclinic.contract.training import DiagnosisOptions, Recording, Training, Verification
 
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=64)]
@@ -36,7 +37,7 @@ class JobSpec(SpecModel):
     data: Data = Field(description="What to train on.")
     loss: Loss = Field(description="What to minimise.")
     optimizer: Optimizer = Field(description="How to minimise it.")
-    scheduler: None = Field(None, description="How the learning rate changes; null keeps it.")
+    scheduler: Scheduler | None = Field(None, description="How the learning rate changes; null keeps it.")
     training: Training = Field(default_factory=Training, description="How long and how to train.")
     recording: Recording = Field(default_factory=Recording, description="What to record, and how often.")
     diagnosis: DiagnosisOptions = Field(default_factory=DiagnosisOptions, description="How to judge.")

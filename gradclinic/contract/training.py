@@ -18,6 +18,15 @@ Signal = Literal["grad_norm", "grad_nonfinite", "weight_norm", "update_ratio", "
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
 
+class EarlyStopping(SpecModel):
+    """When to end a training that has stopped getting better."""
+
+    monitor: Literal["val_loss", "accuracy", "mae", "r2"] = Field("val_loss", description="What has to get better.")
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] = Field(10, description="Evaluations without improvement.")
+    min_delta: NonNegative = Field(0.0, description="What counts as an improvement.")
+    restore_best: bool = Field(False, description="Put the weights back to the best evaluation's in the end.")
+
+
 class Training(SpecModel):
     """The training loop."""
 
@@ -32,7 +41,10 @@ class Training(SpecModel):
     metrics: Annotated[tuple[MetricName, ...], Field(strict=False, min_length=1, max_length=3)] | None = Field(
         None, description="What to evaluate beside the loss, the first one leading; by default what fits the loss."
     )
-    device: Literal["cpu"] = Field("cpu", description="Where to train.")
+    early_stopping: EarlyStopping | None = Field(None, description="When to end before the last step.")
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = Field(
+        "cpu", description="Where to train: cpu, cuda or cuda:N."
+    )
 
     @model_validator(mode="after")
     def _steps_or_epochs(self) -> Training:

@@ -109,6 +109,12 @@ class TrainingCancelled(GradclinicError):
     code = "cancelled"
 
 
+class DeviceUnavailable(GradclinicError):
+    """The spec asks for a device that the worker does not have."""
+
+    code = "device_unavailable"
+
+
 class ServiceUnreachable(GradclinicError):
     """The client got no answer, or not one of this service."""
 

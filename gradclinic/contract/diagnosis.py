@@ -58,6 +58,7 @@ class Evidence(ResultModel):
     threshold: float | None = Field(None, description="The threshold it crossed.")
     step: int | None = Field(None, description="The step it was taken at; null where it is over all steps.")
     layer: str | None = Field(None, description="The layer or parameter it belongs to.")
+    words: str | None = Field(None, description="What was said, where the evidence is words: PyTorch's own error.")
 
 
 class Cause(ResultModel):

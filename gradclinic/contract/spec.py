@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from gradclinic.contract.base import SpecModel
+from gradclinic.contract.base import SpecModel, misfit
 from gradclinic.contract.data import Data
 from gradclinic.contract.initialization import Init
 from gradclinic.contract.layers import Layers
 from gradclinic.contract.loss import Loss
 from gradclinic.contract.optimizer import Optimizer
-from gradclinic.contract.scheduler import Scheduler
+from gradclinic.contract.scheduler import CyclicLR, OneCycleLR, Scheduler, SequentialLR
 from gradclinic.contract.training import DiagnosisOptions, Recording, Training, Verification
 
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=64)]
@@ -42,3 +42,15 @@ class JobSpec(SpecModel):
     recording: Recording = Field(default_factory=Recording, description="What to record, and how often.")
     diagnosis: DiagnosisOptions = Field(default_factory=DiagnosisOptions, description="How to judge.")
     verification: Verification = Field(default_factory=Verification, description="How many fixes to prove.")
+
+    @model_validator(mode="after")
+    def _has_a_momentum_to_cycle(self) -> JobSpec:
+        scheduler = self.scheduler
+        links = scheduler.schedulers if isinstance(scheduler, SequentialLR) else (scheduler,)
+        for place, link in enumerate(links):
+            cycles = isinstance(link, OneCycleLR | CyclicLR) and link.cycle_momentum
+            if cycles and not {"momentum", "betas"} & set(type(self.optimizer).model_fields):
+                message = f"{self.optimizer.type} has no momentum that could be cycled."
+                where = f"scheduler/schedulers/{place}" if isinstance(scheduler, SequentialLR) else "scheduler"
+                raise misfit(message, at=f"{where}/cycle_momentum", expected="false, or an optimizer with a momentum")
+        return self

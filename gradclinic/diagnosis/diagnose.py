@@ -8,10 +8,17 @@ from gradclinic.contract.catalogue import RuleInfo
 from gradclinic.contract.diagnosis import Diagnosis, Finding, Health, RuleId, Severity
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.rule import Rule
-from gradclinic.diagnosis.rules import exploding_gradient, loss_not_decreasing, non_finite, vanishing_gradient
+from gradclinic.diagnosis.rules import (
+    exploding_gradient,
+    loss_not_decreasing,
+    non_finite,
+    training_error,
+    vanishing_gradient,
+)
 from gradclinic.history import History
 
 RULES: tuple[Rule, ...] = (
+    training_error.RULE,
     exploding_gradient.RULE,
     vanishing_gradient.RULE,
     non_finite.RULE,

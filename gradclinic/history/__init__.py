@@ -1,13 +1,14 @@
 """Gradient histories: the tables of a run's signals, and how they are packed. Knows neither torch nor a database."""
 
 from gradclinic.history.codec import decode_table, encode_table
-from gradclinic.history.facts import LayerFacts, RunFacts, Trivial
+from gradclinic.history.facts import LayerFacts, RunError, RunFacts, Trivial
 from gradclinic.history.history import WHOLE_STEP, History, SignalTable, column_name, concatenate
 
 __all__ = [
     "WHOLE_STEP",
     "History",
     "LayerFacts",
+    "RunError",
     "RunFacts",
     "SignalTable",
     "Trivial",

@@ -28,6 +28,14 @@ class Trivial(ResultModel):
     metric: float | None = Field(None, description="Of the leading metric.")
 
 
+class RunError(ResultModel):
+    """What PyTorch raised in the middle of a training."""
+
+    step: int = Field(description="The step in which it was raised.")
+    type: str = Field(description="The Python class of the error.")
+    message: str = Field(description="PyTorch's own words.")
+
+
 class RunFacts(ResultModel):
     """The facts of a run. All are optional: a user's own loop knows fewer of them than ours."""
 
@@ -40,3 +48,4 @@ class RunFacts(ResultModel):
     steps_per_epoch: int | None = None
     trivial: Trivial = Field(default_factory=Trivial)
     outcome: Outcome | None = None
+    error: RunError | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,9 +13,11 @@ from gradclinic.contract.diagnosis import Metric, Outcome
 from gradclinic.contract.training import MetricName
 from gradclinic.history import History, Trivial
 from gradclinic.training.criterion import trivial_output
-from gradclinic.training.data import Part
 from gradclinic.training.metrics import HIGHER_IS_BETTER, METRICS
 from gradclinic.training.setup import Setup
+
+RAISED_BY_TORCH = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+"""What PyTorch raises at values that a layer or a loss cannot take."""
 
 BATCH = 1024
 """Rows that are judged at a time."""
@@ -45,20 +48,22 @@ def _outputs(setup: Setup, inputs: Tensor) -> Tensor:
 
 @torch.no_grad()
 def judge_trivial(setup: Setup) -> Trivial:
-    """Work out what the best predictor reaches that ignores its input."""
-    shape = tuple(_outputs(setup, setup.data.train.inputs[:2]).shape[1:])
-    width = shape[-1] if shape else 1
-    constant = trivial_output(setup.criterion, setup.data.train, setup.data.facts.classes, width)
+    """Work out what the best predictor reaches that ignores its input.
 
-    def outputs(part: Part) -> Tensor:
-        return constant.expand(len(part), *shape) if shape else constant.expand(len(part))
-
-    def loss(part: Part) -> float:
-        return float(setup.criterion(outputs(part), part.targets))
-
-    judged = setup.data.judged
-    metric = METRICS[setup.metrics[0]](setup.criterion.answers(outputs(judged)), judged.targets)
-    return Trivial(train_loss=loss(setup.data.train), val_loss=loss(judged), metric=metric)
+    Nothing where the network or its loss raises on the data at hand: the training will tell.
+    """
+    train, judged = setup.data.train, setup.data.judged
+    try:
+        shape = tuple(_outputs(setup, train.inputs[:2]).shape[1:])
+        constant = trivial_output(setup.criterion, train.targets, shape)
+        outputs = constant.expand(len(judged), *shape)
+        return Trivial(
+            train_loss=float(setup.criterion(constant.expand(len(train), *shape), train.targets)),
+            val_loss=float(setup.criterion(outputs, judged.targets)),
+            metric=METRICS[setup.metrics[0]](setup.criterion.answers(outputs), judged.targets),
+        )
+    except RAISED_BY_TORCH:
+        return Trivial()
 
 
 @dataclass
@@ -81,14 +86,13 @@ class Evaluations:
         if math.isnan(self.best_metric) or better:
             self.best_metric = metric
 
-    def outcome(self, history: History, setup: Setup) -> Outcome:
-        """Say where the training ended. The training loss is the mean over the last epoch's worth of steps."""
-        steps = setup.steps
-        last_epoch = history["loss"].between(max(0, steps - setup.steps_per_epoch), steps).series()
+    def outcome(self, history: History, steps: int, steps_per_epoch: int) -> Outcome:
+        """Say where the training ended after `steps`. Its training loss is the mean over the last epoch's worth."""
+        losses = history["loss"].between(max(0, steps - steps_per_epoch), steps).series() if steps else np.empty(0)
         return Outcome(
-            train_loss=_finite(float(last_epoch.mean())),
-            val_loss=_finite(self.last["val_loss"]),
-            metric=Metric(name=self.leading, value=_finite(self.last[self.leading])),
+            train_loss=_finite(float(losses.mean())) if len(losses) else None,
+            val_loss=_finite(self.last.get("val_loss", math.nan)),
+            metric=Metric(name=self.leading, value=_finite(self.last.get(self.leading, math.nan))),
             steps=steps,
             best_val_loss=_finite(self.best_loss),
             best_metric=_finite(self.best_metric),

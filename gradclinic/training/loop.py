@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,15 +11,20 @@ from torch import Tensor, nn
 
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import TrainingCancelled
-from gradclinic.history import History, RunFacts, concatenate
+from gradclinic.files import Files
+from gradclinic.history import History, RunError, RunFacts, concatenate
 from gradclinic.model import layer_facts
 from gradclinic.recorder import Recorder
 from gradclinic.training.data import Part
-from gradclinic.training.evaluation import Evaluations, evaluate, judge_trivial
+from gradclinic.training.evaluation import RAISED_BY_TORCH, Evaluations, evaluate, judge_trivial
 from gradclinic.training.setup import Setup, make_setup
+from gradclinic.training.stopping import Stopper
 
 CHUNK_STEPS = 100
 """Steps of history that are handed over at a time: long enough to pack well, short enough to lose little."""
+
+MAX_WORDS = 2000
+"""Characters of an error of PyTorch's that are kept."""
 
 
 class Observer:
@@ -43,60 +49,124 @@ class Trained:
     network: nn.Module
 
 
-def train(spec: JobSpec, *, seed: int | None = None, observer: Observer | None = None) -> Trained:
-    """Train a spec and record it. The same spec and seed give the same history, bit for bit.
+def train(
+    spec: JobSpec, *, seed: int | None = None, observer: Observer | None = None, files: Files | None = None
+) -> Trained:
+    """Train a spec and record it. The same spec and seed give the same history, bit for bit, on the CPU.
+
+    An error that PyTorch raises in the middle, such as that of a loss that cannot take a value, ends the training and
+    is a part of the result (`history.facts.error`).
 
     Args:
-        spec: A spec whose model has been resolved; what does not fit raises whatever PyTorch says.
+        spec: A spec whose model has been resolved.
         seed: Replaces the spec's own `training.seed`.
         observer: Watches, and can ask to stop.
+        files: Where data under a path, or uploaded, are found.
 
     Raises:
         TrainingCancelled: The observer asked to stop.
+        InvalidSpec: The data cannot be read, or the layers do not fit together.
+        DeviceUnavailable: This machine does not have the spec's device.
     """
-    setup = make_setup(spec, spec.training.seed if seed is None else seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(setup.seed)  # dropout and its like draw from the global generator
-        history = _train_recorded(setup, observer or Observer())
+    setup = make_setup(spec, spec.training.seed if seed is None else seed, files)
+    with _reproducible(setup):
+        history = _Training(setup, observer or Observer()).run()
     return Trained(history, setup.network)
 
 
-def _train_recorded(setup: Setup, observer: Observer) -> History:
-    spec, steps = setup.spec, setup.steps
-    evaluate_every = spec.training.evaluate_every or setup.steps_per_epoch
-    evaluations = Evaluations(setup.metrics[0])
-    stream = batches(
-        setup.data.train,
-        spec.training.batch_size,
-        torch.Generator().manual_seed(setup.seed),
-        join_single=setup.normalises_batches,
-    )
-    recorder = Recorder(
-        setup.network,
-        setup.optimizer,
-        every=spec.recording.every,
-        signals=spec.recording.signals,
-        layers=layer_facts(setup.network),
-    )
-    recorder.facts = _facts(setup, recorder.facts)
-    parts: list[History] = []
-    setup.network.train()
-    with recorder:
-        for done in range(1, steps + 1):
-            if observer.should_stop():
-                raise TrainingCancelled(f"The training was asked to stop after {done - 1} of {steps} steps.")
-            _take_step(setup, recorder, *next(stream))
-            if done % evaluate_every == 0 or done == steps:
-                values = evaluate(setup)
-                recorder.record(**values)
-                evaluations.add(values, done)
-            observer.on_step(done)
-            if done % CHUNK_STEPS == 0 or done == steps:
-                parts.append(recorder.take())
-                observer.on_chunk(parts[-1])
-    whole = concatenate(parts)
-    outcome = evaluations.outcome(whole, setup)
-    return History(whole.tables, whole.facts.model_copy(update={"outcome": outcome}))
+@contextmanager
+def _reproducible(setup: Setup) -> Iterator[None]:
+    """Seed what draws from the global generators, and leave them as they were."""
+    device = torch.device(setup.spec.training.device)
+    on_cuda = device.type == "cuda"
+    was = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[device.index or 0] if on_cuda else []):
+        torch.manual_seed(setup.seed)  # dropout and its like draw from the global generator
+        if on_cuda:
+            # As far as PyTorch goes; what has no deterministic kernel warns.
+            torch.use_deterministic_algorithms(mode=True, warn_only=True)
+        try:
+            yield
+        finally:
+            if on_cuda:
+                torch.use_deterministic_algorithms(mode=was)
+
+
+class _Training:
+    """One training on its way: what is counted from step to step."""
+
+    def __init__(self, setup: Setup, observer: Observer) -> None:
+        self.setup = setup
+        self.observer = observer
+        self.evaluations = Evaluations(setup.metrics[0])
+        self.stopper = Stopper(setup.spec.training.early_stopping, setup.network)
+        self.evaluate_every = setup.spec.training.evaluate_every or setup.steps_per_epoch
+        self.done = 0
+        self.parts: list[History] = []
+        recording = setup.spec.recording
+        self.recorder = Recorder(
+            setup.network,
+            setup.optimizer,
+            every=recording.every,
+            signals=recording.signals,
+            layers=layer_facts(setup.network),
+        )
+        self.recorder.facts = _facts(setup, self.recorder.facts)
+
+    def run(self) -> History:
+        """Train to the end, whatever that is, and return the whole history."""
+        error: RunError | None = None
+        self.setup.network.train()
+        with self.recorder:
+            try:
+                self._train()
+            except RAISED_BY_TORCH as raised:
+                error = RunError(step=self.done, type=type(raised).__name__, message=str(raised)[:MAX_WORDS])
+        if error is not None or self.done % CHUNK_STEPS:
+            self._hand_over()
+        whole = concatenate(self.parts)
+        outcome = self.evaluations.outcome(whole, self.done, self.setup.steps_per_epoch)
+        return History(whole.tables, whole.facts.model_copy(update={"outcome": outcome, "error": error}))
+
+    def _train(self) -> None:
+        setup = self.setup
+        stream = batches(
+            setup.data.train,
+            setup.spec.training.batch_size,
+            torch.Generator().manual_seed(setup.seed),
+            join_single=setup.normalises_batches,
+        )
+        while self.done < setup.steps:
+            if self.observer.should_stop():
+                raise TrainingCancelled(f"The training was asked to stop after {self.done} of {setup.steps} steps.")
+            _take_step(setup, self.recorder, *next(stream))
+            self.done += 1
+            setup.schedule.after_step(self.done)
+            is_over = self._evaluate() if self._is_evaluation_due() else False
+            self.observer.on_step(self.done)
+            if self.done % CHUNK_STEPS == 0:
+                self._hand_over()
+            if is_over:
+                break
+        if self.stopper.restore():
+            self.evaluations.last = evaluate(setup)
+
+    def _is_evaluation_due(self) -> bool:
+        return self.done % self.evaluate_every == 0 or self.done == self.setup.steps
+
+    def _evaluate(self) -> bool:
+        """Judge the network as it is; say whether the training is over."""
+        values = evaluate(self.setup)
+        self.recorder.record(**values)
+        self.evaluations.add(values, self.done)
+        self.setup.schedule.after_evaluation(values["val_loss"])
+        return self.stopper.is_over(values)
+
+    def _hand_over(self) -> None:
+        part = self.recorder.take()
+        if part.tables:
+            self.parts.append(part)
+            self.observer.on_chunk(part)
 
 
 def batches(part: Part, size: int, generator: torch.Generator, *, join_single: bool) -> Iterator[tuple[Tensor, Tensor]]:
@@ -105,8 +175,9 @@ def batches(part: Part, size: int, generator: torch.Generator, *, join_single: b
     With `join_single` a last batch of one sample is joined to the one before it: a batch normalisation has no
     deviation to divide by there.
     """
+    device = part.inputs.device
     while True:
-        cuts = list(torch.split(torch.randperm(len(part), generator=generator), size))
+        cuts = list(torch.split(torch.randperm(len(part), generator=generator).to(device), size))
         if join_single and len(cuts) > 1 and len(cuts[-1]) == 1:
             cuts[-2:] = [torch.cat(cuts[-2:])]
         for rows in cuts:

@@ -7,18 +7,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gradclinic.contract.data import Task
+from gradclinic.contract.dataset import Task
 from gradclinic.contract.training import MetricName, Training
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> float:
-    """Return the share of rows whose guess is the target (N,): of scores (N, C) the largest, of one value the nearest.
+    """Return the share of guesses that are right: of scores (N, ..., C) the largest, of one value the nearest.
 
-    A single output stands for the class itself, so that a probability is cut at 0.5. A logit has to be made one first.
+    Targets are class indices (N, ...), or vectors (N, ..., C) of zeros and a one. A single output stands for the class
+    itself, so that a probability is cut at 0.5. A logit has to be made one first.
     """
-    single = outputs.dim() == 1 or outputs.shape[-1] == 1
-    guesses = outputs.reshape(-1).round().to(torch.int64) if single else outputs.argmax(dim=-1)
-    return float((guesses == targets).to(torch.float64).mean())
+    classes = targets.argmax(dim=-1) if targets.is_floating_point() else targets
+    if outputs.numel() == classes.numel():
+        guesses = outputs.reshape(classes.shape).round().to(torch.int64)
+    else:
+        guesses = outputs.argmax(dim=-1)
+    return float((guesses == classes).to(torch.float64).mean())
 
 
 def mae(outputs: Tensor, targets: Tensor) -> float:
@@ -36,7 +40,7 @@ def r2(outputs: Tensor, targets: Tensor) -> float:
 
 METRICS: dict[MetricName, Callable[[Tensor, Tensor], float]] = {"accuracy": accuracy, "mae": mae, "r2": r2}
 
-HIGHER_IS_BETTER: dict[MetricName, bool] = {"accuracy": True, "mae": False, "r2": True}
+HIGHER_IS_BETTER: dict[str, bool] = {"accuracy": True, "mae": False, "r2": True}
 
 
 def metrics_of(training: Training, task: Task) -> tuple[MetricName, ...]:

@@ -10,10 +10,13 @@ from torch.optim import Optimizer
 
 from gradclinic.contract.spec import JobSpec
 from gradclinic.contract.training import MetricName
-from gradclinic.model import build_model
+from gradclinic.errors import DeviceUnavailable
+from gradclinic.files import Files
+from gradclinic.model import build_model, takes_tokens
 from gradclinic.training.criterion import Criterion
 from gradclinic.training.data import PreparedData, prepare_data
 from gradclinic.training.metrics import metrics_of
+from gradclinic.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Setup:
     data: PreparedData
     network: nn.Module
     optimizer: Optimizer
+    schedule: Schedule
     criterion: Criterion
     metrics: tuple[MetricName, ...]
 
@@ -45,13 +49,40 @@ class Setup:
         return any(isinstance(module, base) for module in self.network.modules())
 
 
-def make_setup(spec: JobSpec, seed: int) -> Setup:
-    """Load the data, build and initialize the network, and make the optimizer."""
-    data = prepare_data(spec.data)
-    network = build_model(spec.model, data.facts.input_shape, seed=seed)
+def make_setup(spec: JobSpec, seed: int, files: Files | None = None) -> Setup:
+    """Load the data, build and initialize the network, and make the optimizer.
+
+    Raises:
+        DeviceUnavailable: This machine has no such device.
+        InvalidSpec: The data cannot be read, or the layers do not fit together.
+    """
+    device = _device(spec.training.device)
+    tokens = takes_tokens(spec.model)
+    data = prepare_data(spec.data, files, as_tokens=tokens)
+    network = build_model(spec.model, data.facts.input_shape, seed=seed, integers=data.facts.integers).to(device)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer: Optimizer = getattr(torch.optim, spec.optimizer.type)(
         trained, **spec.optimizer.model_dump(exclude={"type"})
     )
-    metrics = metrics_of(spec.training, data.facts.task)
-    return Setup(spec, seed, data, network, optimizer, Criterion(spec.loss), metrics)
+    training = spec.training
+    schedule = Schedule(
+        spec.scheduler,
+        optimizer,
+        training.total_steps(len(data.train)),
+        training.steps_per_epoch(len(data.train)),
+    )
+    metrics = metrics_of(training, data.facts.task)
+    return Setup(spec, seed, data.to(device), network, optimizer, schedule, Criterion(spec.loss).to(device), metrics)
+
+
+def _device(name: str) -> torch.device:
+    if name == "cpu":
+        return torch.device(name)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    wanted = torch.device(name).index or 0
+    if wanted >= count:
+        raise DeviceUnavailable(
+            f"The training asks for {name}, and this machine has {count} CUDA devices that torch can use. "
+            'Post the job with "device": "cpu", or start a worker where there is one.'
+        )
+    return torch.device(name)

@@ -77,7 +77,7 @@ RULE = Rule(
     signals=("loss",),
     check=check,
     thresholds=("not_learned_skill",),
-    caused_by=("non_finite", "vanishing_gradient", "exploding_gradient"),
+    caused_by=("training_error", "non_finite", "vanishing_gradient", "exploding_gradient"),
     sick=(_digits(1e-6),),
     healthy=(_digits(0.1),),
 )

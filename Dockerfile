@@ -27,7 +27,7 @@ RUN python -m venv /opt/gradclinic \
     && pip install --constraint requirements.lock --no-deps --index-url "${TORCH_INDEX_URL}" torch
 COPY README.md LICENSE NOTICE ./
 COPY gradclinic gradclinic
-RUN pip install --constraint requirements.lock ".[torch]"
+RUN pip install --constraint requirements.lock ".[torch,arrow]"
 
 FROM ${PYTHON_IMAGE} AS system
 ENV PATH=/opt/gradclinic/bin:${PATH} \

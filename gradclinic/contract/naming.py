@@ -40,3 +40,8 @@ def escape(key: str) -> str:
 def pointer(*keys: str | int) -> str:
     """Join keys into a JSON pointer: `pointer("model", "layers", 0)` is `/model/layers/0`."""
     return "".join(f"/{escape(str(key))}" for key in keys)
+
+
+def keys_of(place: str) -> list[str]:
+    """Take a JSON pointer apart: `keys_of("/model/layers/0")` is `["model", "layers", "0"]`."""
+    return [key.replace("~1", "/").replace("~0", "~") for key in place.split("/")[1:]]

@@ -52,14 +52,23 @@ def parse_spec(document: Any) -> JobSpec:
 
 def parse_document(model: type[ModelT], document: Any) -> ModelT:
     """Read any model of the contract from plain objects; see `parse_spec`."""
-    if _depth_exceeds(document, MAX_DEPTH):
-        raise InvalidSpec([_too_deep()])
-    if unstorable := _unstorable_texts(document, ()):
-        raise InvalidSpec(unstorable[:MAX_FAULTS])
+    check_form(document)
     try:
         return model.model_validate(document)
     except ValidationError as error:
         raise InvalidSpec(faults_from(error.errors(include_url=False), document)) from None
+
+
+def check_form(document: Any) -> None:
+    """Refuse what no document of ours can be, whatever it is about: one that is nested too deep, or cannot be stored.
+
+    Raises:
+        InvalidSpec: `faults` lists every place.
+    """
+    if _depth_exceeds(document, MAX_DEPTH):
+        raise InvalidSpec([_too_deep()])
+    if unstorable := _unstorable_texts(document, ()):
+        raise InvalidSpec(unstorable[:MAX_FAULTS])
 
 
 def faults_from(errors: Sequence[ErrorDetails], document: Any) -> list[Fault]:

@@ -19,8 +19,19 @@ from store.tables import jobs, labels, runs
 from store.transactions import Reader, Writer
 
 
-def add_job(writer: Writer, *, document: dict[str, Any], spec: JobSpec, steps: int) -> Job:
-    """Add a queued job and its baseline run. `document` is the spec as posted, `steps` what it comes to."""
+def add_job(  # noqa: PLR0913 - what a job is made of, each by its keyword
+    writer: Writer,
+    *,
+    document: dict[str, Any],
+    spec: JobSpec,
+    steps: int,
+    sweep: str | None = None,
+    number: int | None = None,
+) -> Job:
+    """Add a queued job and its baseline run. `document` is the spec as posted, `steps` what it comes to.
+
+    A job of a `sweep` has the `number` of its combination.
+    """
     now, job_id = writer.now(), new_id()
     writer.connection.execute(
         insert(jobs).values(
@@ -37,6 +48,8 @@ def add_job(writer: Writer, *, document: dict[str, Any], spec: JobSpec, steps: i
             losses=0,
             version=1,
             document=json.dumps(document, allow_nan=False, separators=(",", ":")),
+            sweep_id=sweep,
+            sweep_number=number,
         )
     )
     if spec.labels:
@@ -75,6 +88,7 @@ def list_jobs(  # noqa: PLR0913 - the parameters of the HTTP list
     health: Health | None = None,
     labels: Mapping[str, str] | None = None,
     name: str | None = None,
+    sweep: str | None = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> Page[Job]:
@@ -83,8 +97,14 @@ def list_jobs(  # noqa: PLR0913 - the parameters of the HTTP list
     Raises:
         InvalidSpec: The cursor is none of ours, or a filter holds a character that no database can.
     """
-    refuse_unstorable({"/name": [name or ""], "/label": [text for pair in (labels or {}).items() for text in pair]})
-    conditions = _filters(status, health, labels or {}, name)
+    refuse_unstorable(
+        {
+            "/name": [name or ""],
+            "/sweep": [sweep or ""],
+            "/label": [text for pair in (labels or {}).items() for text in pair],
+        }
+    )
+    conditions = _filters(status, health, labels or {}, name, sweep)
     if cursor is not None:
         before, before_id = decode_cursor(cursor)
         conditions.append(or_(jobs.c.created_at < before, and_(jobs.c.created_at == before, jobs.c.id < before_id)))
@@ -128,9 +148,9 @@ def _waiting() -> Sequence[ColumnElement[bool]]:
 
 
 def _filters(
-    status: JobStatus | None, health: Health | None, wanted: Mapping[str, str], name: str | None
+    status: JobStatus | None, health: Health | None, wanted: Mapping[str, str], name: str | None, sweep: str | None
 ) -> list[ColumnElement[bool]]:
-    given = ((jobs.c.status, status), (jobs.c.health, health), (jobs.c.name, name))
+    given = ((jobs.c.status, status), (jobs.c.health, health), (jobs.c.name, name), (jobs.c.sweep_id, sweep))
     conditions: list[ColumnElement[bool]] = [column == value for column, value in given if value is not None]
     for key, value in wanted.items():
         conditions.append(
@@ -161,6 +181,7 @@ def _job_from(row: Row[Any], labels_of_job: dict[str, str]) -> Job:
         finished_at=row.finished_at,
         error=None if row.error is None else JobError.model_validate_json(row.error),
         spec=json.loads(row.document),
+        sweep=row.sweep_id,
         cancel_requested=row.cancel_requested,
         attempt=row.attempt,
         version=row.version,

@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     max_attempts: int = Field(3, ge=1, description="How many workers a job may lose before it is given up.")
     reannounce_seconds: float = Field(5.0, gt=0, description="How long an announced job may wait unclaimed.")
     dispatch_interval: float = Field(0.05, gt=0, description="Seconds between two looks at the job table.")
+    max_sweep: int = Field(100, ge=1, le=10_000, description="How many jobs one sweep may make.")
     limits: Limits = Field(default_factory=limits_from_environment, description="How large a posted model may be.")
 
     @field_validator("api_keys", mode="before")

@@ -58,6 +58,16 @@ def _id(name: str, *args: Any, **options: Any) -> Column[str]:
     return Column(name, String(36), *args, **options)
 
 
+sweeps = Table(
+    "sweeps",
+    metadata,
+    _id("id", primary_key=True),
+    Column("name", String(200)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("document", Text, nullable=False),
+    Index(None, "created_at", "id"),
+)
+
 jobs = Table(
     "jobs",
     metadata,
@@ -81,8 +91,12 @@ jobs = Table(
     Column("announced_at", UtcDateTime),
     Column("error", Text),
     Column("document", Text, nullable=False),
+    # No cascade: of a sweep's jobs only ended ones may go.
+    _id("sweep_id", ForeignKey("sweeps.id")),
+    Column("sweep_number", Integer),  # which combination of the sweep's values
     Index(None, "created_at", "id"),
     Index(None, "status", "created_at"),
+    Index(None, "sweep_id", "sweep_number"),
     Index(None, "name"),
 )
 

@@ -51,6 +51,7 @@ class Job(ResultModel):
     finished_at: datetime | None
     error: JobError | None
     spec: dict[str, Any] = Field(description="The spec as posted.")
+    sweep: str | None = Field(None, description="The sweep that it belongs to.")
     cancel_requested: bool = Field(False, description="Whether it was asked to stop.")
     attempt: int = Field(0, description="How often a worker took it up.")
     version: int = Field(1, description="Counts changes; the ETag follows from it.")

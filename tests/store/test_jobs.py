@@ -167,13 +167,6 @@ def test_deleting_an_ended_job_frees_everything_and_a_live_one_is_refused(
             for table in metadata.sorted_tables
         }
         assert find_job(reader, other.id) == other
-    assert rows == {
-        "jobs": 1,
-        "labels": 1,
-        "runs": 1,
-        "history_chunks": 0,
-        "diagnoses": 0,
-        "idempotency_keys": 0,
-    }
+    assert {table: count for table, count in rows.items() if count} == {"jobs": 1, "labels": 1, "runs": 1}
     with store.writing() as writer, pytest.raises(NotFound):
         delete_job(writer, job.id)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from gradclinic.contract.base import Positive, Probability, Size, misfit
+from gradclinic.contract.base import Index, NonNegative, Number, Positive, Probability, Size, misfit
 from gradclinic.contract.layer import LayerSpec
 
 
@@ -29,7 +29,7 @@ class ELU(_InPlace):
     """x above 0, alpha * (exp(x) - 1) below."""
 
     type: Literal["ELU"]
-    alpha: float = Field(1.0, description="Scale of the negative part.")
+    alpha: Number = Field(1.0, description="Scale of the negative part.")
 
 
 class GELU(Activation):
@@ -49,7 +49,7 @@ class Hardshrink(Activation):
     """x outside [-lambd, lambd], 0 inside."""
 
     type: Literal["Hardshrink"]
-    lambd: float = Field(0.5, ge=0.0, description="Half the width of the dead zone.")
+    lambd: NonNegative = Field(0.5, description="Half the width of the dead zone.")
 
 
 class Hardsigmoid(_InPlace):
@@ -68,8 +68,8 @@ class Hardtanh(_InPlace):
     """x, cut to [min_val, max_val]."""
 
     type: Literal["Hardtanh"]
-    min_val: float = Field(-1.0, description="Lower cut.")
-    max_val: float = Field(1.0, description="Upper cut.")
+    min_val: Number = Field(-1.0, description="Lower cut.")
+    max_val: Number = Field(1.0, description="Upper cut.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Hardtanh:
@@ -82,7 +82,7 @@ class LeakyReLU(_InPlace):
     """x above 0, negative_slope * x below."""
 
     type: Literal["LeakyReLU"]
-    negative_slope: float = Field(0.01, description="Slope below 0.")
+    negative_slope: Number = Field(0.01, description="Slope below 0.")
 
 
 class LogSigmoid(Activation):
@@ -102,7 +102,7 @@ class PReLU(Activation):
 
     type: Literal["PReLU"]
     num_parameters: Size = Field(1, description="1, or the number of channels.")
-    init: float = Field(0.25, description="The slope at the start (PyTorch's keyword).")
+    init: Number = Field(0.25, description="The slope at the start (PyTorch's keyword).")
 
 
 class ReLU(_InPlace):
@@ -154,14 +154,14 @@ class Softplus(Activation):
 
     type: Literal["Softplus"]
     beta: Positive = Field(1.0, description="Sharpness.")
-    threshold: float = Field(20.0, description="Above it (times beta) the function is linear.")
+    threshold: Number = Field(20.0, description="Above it (times beta) the function is linear.")
 
 
 class Softshrink(Activation):
     """x moved towards 0 by lambd, 0 inside [-lambd, lambd]."""
 
     type: Literal["Softshrink"]
-    lambd: float = Field(0.5, ge=0.0, description="Half the width of the dead zone.")
+    lambd: NonNegative = Field(0.5, description="Half the width of the dead zone.")
 
 
 class Softsign(Activation):
@@ -186,8 +186,8 @@ class Threshold(_InPlace):
     """x above threshold, value otherwise."""
 
     type: Literal["Threshold"]
-    threshold: float = Field(description="The threshold.")
-    value: float = Field(description="What stands in for x below it.")
+    threshold: Number = Field(description="The threshold.")
+    value: Number = Field(description="What stands in for x below it.")
 
 
 AnyActivation = (
@@ -200,21 +200,21 @@ class Softmax(LayerSpec):
     """Positive numbers that sum to 1 along a dimension."""
 
     type: Literal["Softmax"]
-    dim: int = Field(-1, description="The dimension; the batch is 0.")
+    dim: Index = Field(-1, description="The dimension; the batch is 0.")
 
 
 class LogSoftmax(LayerSpec):
     """The logarithm of Softmax."""
 
     type: Literal["LogSoftmax"]
-    dim: int = Field(-1, description="The dimension; the batch is 0.")
+    dim: Index = Field(-1, description="The dimension; the batch is 0.")
 
 
 class GLU(LayerSpec):
     """The first half along a dimension times the sigmoid of the second. Dauphin et al. 2017."""
 
     type: Literal["GLU"]
-    dim: int = Field(-1, description="The dimension that is halved; the batch is 0.")
+    dim: Index = Field(-1, description="The dimension that is halved; the batch is 0.")
 
 
 ShapedActivation = Softmax | LogSoftmax | GLU

@@ -40,6 +40,13 @@ Size = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """A seed of a random generator."""
 
+LARGEST = 3.4e38
+"""The largest float32, rounded down: PyTorch cannot take a larger number into a tensor."""
+
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+NonNegative = Annotated[float, Field(ge=0.0, le=LARGEST)]
+Positive = Annotated[float, Field(gt=0.0, le=LARGEST)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-Positive = Annotated[float, Field(gt=0.0)]
+
+Index = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+"""A place in a dimension, or a dimension; below 0 it is counted from the end."""

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gradclinic.contract.base import NonNegative, Size, misfit
+from gradclinic.contract.base import NonNegative, Number, Size, misfit
 from gradclinic.contract.dataset import Dataset, RawFacts
 
 
@@ -19,12 +19,12 @@ class LinearRegression(_Generated):
 
     type: Literal["linear_regression"]
     features: Size = Field(10, description="Number of features.")
-    coefficients: Annotated[tuple[float, ...], Field(strict=False, min_length=1, max_length=10_000)] | None = Field(
+    coefficients: Annotated[tuple[Number, ...], Field(strict=False, min_length=1, max_length=10_000)] | None = Field(
         None, description="The weights w, one a feature; drawn from N(0, 1) by default."
     )
-    low: float = Field(0.0, description="Lower end of the inputs.")
-    high: float = Field(1.0, description="Upper end of the inputs.")
-    bias: float = Field(0.0, description="Added to every target.")
+    low: Number = Field(0.0, description="Lower end of the inputs.")
+    high: Number = Field(1.0, description="Upper end of the inputs.")
+    bias: Number = Field(0.0, description="Added to every target.")
     noise: NonNegative = Field(0.0, description="Deviation of the noise on the targets.")
 
     @model_validator(mode="after")

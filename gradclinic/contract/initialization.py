@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gradclinic.contract.base import NonNegative, Positive, Probability, SpecModel, misfit
+from gradclinic.contract.base import NonNegative, Number, Positive, Probability, Size, SpecModel, misfit
 
 Nonlinearity = Literal[
     "linear", "conv1d", "conv2d", "conv3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu",
@@ -17,8 +17,8 @@ class Uniform(SpecModel):
     """U(a, b)."""
 
     type: Literal["uniform_"]
-    a: float = Field(0.0, description="Lower end.")
-    b: float = Field(1.0, description="Upper end.")
+    a: Number = Field(0.0, description="Lower end.")
+    b: Number = Field(1.0, description="Upper end.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Uniform:
@@ -31,7 +31,7 @@ class Normal(SpecModel):
     """N(mean, std^2)."""
 
     type: Literal["normal_"]
-    mean: float = Field(0.0, description="Mean.")
+    mean: Number = Field(0.0, description="Mean.")
     std: NonNegative = Field(1.0, description="Standard deviation.")
 
 
@@ -39,15 +39,19 @@ class TruncNormal(SpecModel):
     """N(mean, std^2), drawn again until it lies in [a, b]."""
 
     type: Literal["trunc_normal_"]
-    mean: float = Field(0.0, description="Mean.")
+    mean: Number = Field(0.0, description="Mean.")
     std: Positive = Field(1.0, description="Standard deviation.")
-    a: float = Field(-2.0, description="Lower cut.")
-    b: float = Field(2.0, description="Upper cut.")
+    a: Number = Field(-2.0, description="Lower cut.")
+    b: Number = Field(2.0, description="Upper cut.")
 
     @model_validator(mode="after")
     def _ordered(self) -> TruncNormal:
         if self.a >= self.b:
             raise misfit(f"a is {self.a:g}, not below b, which is {self.b:g}.", at="a", expected="a < b")
+        # Drawing again and again until a number falls into a far tail does not end, and PyTorch warns at two deviations.
+        if not self.a - 2 * self.std <= self.mean <= self.b + 2 * self.std:
+            message = f"The mean {self.mean:g} lies more than two deviations outside [{self.a:g}, {self.b:g}]."
+            raise misfit(message, at="mean", expected="a mean between a and b")
         return self
 
 
@@ -55,7 +59,7 @@ class Constant(SpecModel):
     """Every element is `val`."""
 
     type: Literal["constant_"]
-    val: float = Field(description="The value.")
+    val: Number = Field(description="The value.")
 
 
 class Ones(SpecModel):
@@ -80,7 +84,7 @@ class Dirac(SpecModel):
     """The Dirac delta, which passes channels through; for weights of convolutions alone."""
 
     type: Literal["dirac_"]
-    groups: int = Field(1, ge=1, description="Groups of the convolution.")
+    groups: Size = Field(1, description="Groups of the convolution.")
 
 
 class XavierUniform(SpecModel):
@@ -98,7 +102,7 @@ class XavierNormal(SpecModel):
 
 
 class _Kaiming(SpecModel):
-    a: float = Field(0.0, description="Negative slope, used with leaky_relu.")
+    a: Number = Field(0.0, description="Negative slope, used with leaky_relu.")
     mode: Literal["fan_in", "fan_out"] = Field("fan_in", description="Keep the variance forward or backward.")
     nonlinearity: Nonlinearity = Field("leaky_relu", description="The activation whose gain is used.")
 
@@ -119,7 +123,7 @@ class Orthogonal(SpecModel):
     """A random (semi-)orthogonal matrix times gain. Saxe et al. 2013."""
 
     type: Literal["orthogonal_"]
-    gain: float = Field(1.0, description="Scaling factor.")
+    gain: Number = Field(1.0, description="Scaling factor.")
 
 
 class Sparse(SpecModel):

@@ -7,16 +7,17 @@ in `gradclinic.model.layers`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, Tag
 
 from gradclinic.contract.activations import AnyActivation, ShapedActivation
-from gradclinic.contract.base import Size, SpecModel, misfit
+from gradclinic.contract.base import Index, Size, SpecModel, misfit
 from gradclinic.contract.convolution import Convolution
 from gradclinic.contract.feedforward import Embedding, Flatten, Identity, Linear, Unflatten
 from gradclinic.contract.layer import LayerSpec, which
-from gradclinic.contract.normalization import Normalization
+from gradclinic.contract.normalization import BatchNormalization, Normalization
 from gradclinic.contract.pooling import Resizing
 from gradclinic.contract.regularization import Regularization
 from gradclinic.contract.sequence import SequenceLayer
@@ -54,7 +55,7 @@ class Dense(LayerSpec):
     type: Literal["Dense"]
     times: Size = Field(description="Number of blocks, each with parameters of its own.")
     layers: Layers = Field(description="The layers of one block.")
-    dim: int = Field(1, description="The dimension to concatenate along; the batch is 0.")
+    dim: Index = Field(1, description="The dimension to concatenate along; the batch is 0.")
 
 
 class Parallel(LayerSpec):
@@ -65,7 +66,7 @@ class Parallel(LayerSpec):
         description="The branches, each a list of layers."
     )
     merge: Literal["concat", "sum"] = Field(description="How the outputs are joined.")
-    dim: int = Field(1, description="The dimension to concatenate along; the batch is 0.")
+    dim: Index = Field(1, description="The dimension to concatenate along; the batch is 0.")
 
 
 Combinator = Sequential | Repeat | Residual | Dense | Parallel
@@ -106,3 +107,26 @@ def type_names(union: object) -> frozenset[str]:
     """Return the `type` of every member of a union of layers: `type_names(AnyActivation)` has "ReLU"."""
     members: tuple[type[SpecModel], ...] = get_args(union)
     return frozenset(name for member in members for name in get_args(member.model_fields["type"].annotation))
+
+
+def has_batch_normalization(layers: Iterable[AnyLayer]) -> bool:
+    """Say whether a batch normalisation is among the layers, those inside others included."""
+    return any(
+        isinstance(layer, BatchNormalization) or any(map(has_batch_normalization, inner_layers(layer)))
+        for layer in layers
+    )
+
+
+def inner_layers(layer: AnyLayer) -> list[tuple[AnyLayer, ...]]:
+    """Return the lists of layers that a layer holds: none, one, or one a branch."""
+    match layer:
+        case Residual(shortcut="identity"):
+            return [layer.layers]
+        case Residual():
+            return [layer.layers, layer.shortcut]
+        case Parallel():
+            return list(layer.branches)
+        case Sequential() | Repeat() | Dense():
+            return [layer.layers]
+        case _:
+            return []

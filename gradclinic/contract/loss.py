@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gradclinic.contract.base import NonNegative, Positive, Probability, SpecModel
+from gradclinic.contract.base import Index, NonNegative, Positive, Probability, SpecModel
 
 _Weights = Annotated[tuple[NonNegative, ...], Field(strict=False, min_length=1, max_length=10_000)]
 
@@ -20,7 +20,7 @@ class CrossEntropyLoss(_Loss):
 
     type: Literal["CrossEntropyLoss"]
     weight: _Weights | None = Field(None, description="A weight for each class.")
-    ignore_index: int = Field(-100, description="A class index that counts for nothing.")
+    ignore_index: Index = Field(-100, description="A class index that counts for nothing.")
     label_smoothing: Probability = Field(0.0, description="Share of the target spread over all classes.")
 
 
@@ -29,7 +29,7 @@ class NLLLoss(_Loss):
 
     type: Literal["NLLLoss"]
     weight: _Weights | None = Field(None, description="A weight for each class.")
-    ignore_index: int = Field(-100, description="A class index that counts for nothing.")
+    ignore_index: Index = Field(-100, description="A class index that counts for nothing.")
 
 
 class BCELoss(_Loss):

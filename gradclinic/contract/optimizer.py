@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gradclinic.contract.base import NonNegative, SpecModel, misfit
+from gradclinic.contract.base import NonNegative, Number, SpecModel, misfit
 
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Betas = Annotated[tuple[Beta, Beta], Field(strict=False)]
@@ -27,7 +27,7 @@ class SGD(_Optimizer):
     type: Literal["SGD"]
     lr: NonNegative = Field(1e-3, description=LEARNING_RATE)
     momentum: NonNegative = Field(0.0, description="Momentum.")
-    dampening: float = Field(0.0, description="Dampening of the momentum.")
+    dampening: Number = Field(0.0, description="Dampening of the momentum.")
     weight_decay: NonNegative = Field(0.0, description=WEIGHT_DECAY)
     nesterov: bool = Field(False, description="Nesterov's momentum.")
 

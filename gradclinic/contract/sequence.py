@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gradclinic.contract.base import Positive, Probability, Size, misfit
+from gradclinic.contract.base import Index, Positive, Probability, Size, misfit
 from gradclinic.contract.layer import LayerSpec, WeightedLayer
 
 
@@ -86,7 +86,7 @@ class PositionalEncoding(LayerSpec):
 
 
 class _Reduction(LayerSpec):
-    dim: int = Field(description="The dimension; the batch is 0.")
+    dim: Index = Field(description="The dimension; the batch is 0.")
 
 
 class Mean(_Reduction):
@@ -107,7 +107,7 @@ class Select(_Reduction):
     """One element of a dimension."""
 
     type: Literal["Select"]
-    index: int = Field(-1, description="Which one; -1 is the last.")
+    index: Index = Field(-1, description="Which one; -1 is the last.")
 
 
 Recurrent = RNN | LSTM | GRU

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from gradclinic.contract.base import SpecModel, misfit
 from gradclinic.contract.data import Data
 from gradclinic.contract.initialization import Init
-from gradclinic.contract.layers import Layers
+from gradclinic.contract.layers import Layers, has_batch_normalization
 from gradclinic.contract.loss import Loss
 from gradclinic.contract.optimizer import Optimizer
 from gradclinic.contract.scheduler import CyclicLR, OneCycleLR, Scheduler, SequentialLR
@@ -54,3 +54,16 @@ class JobSpec(SpecModel):
                 where = f"scheduler/schedulers/{place}" if isinstance(scheduler, SequentialLR) else "scheduler"
                 raise misfit(message, at=f"{where}/cycle_momentum", expected="false, or an optimizer with a momentum")
         return self
+
+    @property
+    def joins_single(self) -> bool:
+        """Whether a last batch of one sample is joined to the one before: a batch normalisation cannot take it."""
+        return has_batch_normalization(self.model.layers)
+
+    def total_steps(self, train_rows: int) -> int:
+        """Return the optimizer steps of the whole training over `train_rows` rows."""
+        return self.training.total_steps(train_rows, join_single=self.joins_single)
+
+    def steps_per_epoch(self, train_rows: int) -> int:
+        """Return the optimizer steps in one pass over `train_rows` rows."""
+        return self.training.steps_per_epoch(train_rows, join_single=self.joins_single)

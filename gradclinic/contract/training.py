@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from gradclinic.contract.base import NonNegative, Positive, Seed, Size, SpecModel, misfit
+from gradclinic.contract.base import NonNegative, Number, Positive, Seed, Size, SpecModel, misfit
 
 MetricName = Literal["accuracy", "mae", "r2"]
 
@@ -53,15 +53,19 @@ class Training(SpecModel):
             raise misfit(message, at="epochs", expected="one of steps and epochs")
         return self
 
-    def total_steps(self, train_rows: int) -> int:
-        """Return the optimizer steps of the whole training over `train_rows` rows."""
+    def total_steps(self, train_rows: int, *, join_single: bool = False) -> int:
+        """Return the optimizer steps of the whole training over `train_rows` rows; see `steps_per_epoch`."""
         if self.epochs is not None:
-            return self.epochs * self.steps_per_epoch(train_rows)
+            return self.epochs * self.steps_per_epoch(train_rows, join_single=join_single)
         return self.steps if self.steps is not None else DEFAULT_STEPS
 
-    def steps_per_epoch(self, train_rows: int) -> int:
-        """Return the number of batches in one pass, the last partial one included."""
-        return -(-train_rows // self.batch_size)
+    def steps_per_epoch(self, train_rows: int, *, join_single: bool = False) -> int:
+        """Return the number of batches in one pass, the last partial one included.
+
+        With `join_single` a last batch of one sample is joined to the one before it.
+        """
+        joined = join_single and train_rows > self.batch_size > 1 and train_rows % self.batch_size == 1
+        return -(-train_rows // self.batch_size) - joined
 
 
 class Recording(SpecModel):
@@ -76,7 +80,7 @@ class Recording(SpecModel):
 class DiagnosisOptions(SpecModel):
     """How to judge."""
 
-    thresholds: dict[str, float] = Field(
+    thresholds: dict[str, Number] = Field(
         default_factory=dict, description="Overrides thresholds by name; `GET /v1/rules` lists them."
     )
 

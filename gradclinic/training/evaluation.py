@@ -13,6 +13,7 @@ from gradclinic.contract.diagnosis import Metric, Outcome
 from gradclinic.contract.training import MetricName
 from gradclinic.history import History, Trivial
 from gradclinic.training.criterion import trivial_output
+from gradclinic.training.data import Part
 from gradclinic.training.metrics import HIGHER_IS_BETTER, METRICS
 from gradclinic.training.setup import Setup
 
@@ -55,15 +56,25 @@ def judge_trivial(setup: Setup) -> Trivial:
     train, judged = setup.data.train, setup.data.judged
     try:
         shape = tuple(_outputs(setup, train.inputs[:2]).shape[1:])
-        constant = trivial_output(setup.criterion, train.targets, shape)
-        outputs = constant.expand(len(judged), *shape)
-        return Trivial(
-            train_loss=float(setup.criterion(constant.expand(len(train), *shape), train.targets)),
-            val_loss=float(setup.criterion(outputs, judged.targets)),
-            metric=METRICS[setup.metrics[0]](setup.criterion.answers(outputs), judged.targets),
-        )
+        train_loss, _ = _judge_constant(setup, train, shape)
+        val_loss, answers = _judge_constant(setup, judged, shape)
+        metric = METRICS[setup.metrics[0]](answers, judged.targets)
     except RAISED_BY_TORCH:
         return Trivial()
+    if setup.spec.loss.reduction == "sum":
+        # What is recorded of a step sums over its batch, not over the whole part.
+        train_loss *= min(1.0, setup.spec.training.batch_size / len(train))
+    return Trivial(train_loss=train_loss, val_loss=val_loss, metric=metric)
+
+
+def _judge_constant(setup: Setup, part: Part, shape: tuple[int, ...]) -> tuple[float, Tensor]:
+    """Return the loss of the best constant for a part, and its answers.
+
+    It is taken from the part that is judged, not from the training part: no predictor that ignores its input does
+    better there, by luck or otherwise.
+    """
+    outputs = trivial_output(setup.criterion, part.targets, shape).expand(len(part), *shape)
+    return float(setup.criterion(outputs, part.targets)), setup.criterion.answers(outputs)
 
 
 @dataclass

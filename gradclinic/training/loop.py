@@ -81,8 +81,10 @@ def _reproducible(setup: Setup) -> Iterator[None]:
     on_cuda = device.type == "cuda"
     was = torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng(devices=[device.index or 0] if on_cuda else []):
-        torch.manual_seed(setup.seed)  # dropout and its like draw from the global generator
+        # Dropout and its like draw from the global generator. torch.manual_seed would seed every GPU as well.
+        torch.default_generator.manual_seed(setup.seed)
         if on_cuda:
+            torch.cuda.manual_seed(setup.seed)
             # As far as PyTorch goes; what has no deterministic kernel warns.
             torch.use_deterministic_algorithms(mode=True, warn_only=True)
         try:
@@ -134,7 +136,7 @@ class _Training:
             setup.data.train,
             setup.spec.training.batch_size,
             torch.Generator().manual_seed(setup.seed),
-            join_single=setup.normalises_batches,
+            join_single=setup.spec.joins_single,
         )
         while self.done < setup.steps:
             if self.observer.should_stop():

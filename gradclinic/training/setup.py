@@ -35,18 +35,12 @@ class Setup:
     @property
     def steps(self) -> int:
         """Optimizer steps in all."""
-        return self.spec.training.total_steps(len(self.data.train))
+        return self.spec.total_steps(len(self.data.train))
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in one pass over the training part."""
-        return self.spec.training.steps_per_epoch(len(self.data.train))
-
-    @property
-    def normalises_batches(self) -> bool:
-        """Whether the network has a batch normalisation, which cannot take a batch of one sample."""
-        base = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - the base of all of them has no public name
-        return any(isinstance(module, base) for module in self.network.modules())
+        return self.spec.steps_per_epoch(len(self.data.train))
 
 
 def make_setup(spec: JobSpec, seed: int, files: Files | None = None) -> Setup:
@@ -64,14 +58,9 @@ def make_setup(spec: JobSpec, seed: int, files: Files | None = None) -> Setup:
     optimizer: Optimizer = getattr(torch.optim, spec.optimizer.type)(
         trained, **spec.optimizer.model_dump(exclude={"type"})
     )
-    training = spec.training
-    schedule = Schedule(
-        spec.scheduler,
-        optimizer,
-        training.total_steps(len(data.train)),
-        training.steps_per_epoch(len(data.train)),
-    )
-    metrics = metrics_of(training, data.facts.task)
+    rows = len(data.train)
+    schedule = Schedule(spec.scheduler, optimizer, spec.total_steps(rows), spec.steps_per_epoch(rows))
+    metrics = metrics_of(spec.training, data.facts.task)
     return Setup(spec, seed, data.to(device), network, optimizer, schedule, Criterion(spec.loss).to(device), metrics)
 
 

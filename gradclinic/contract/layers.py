@@ -120,10 +120,8 @@ def has_batch_normalization(layers: Iterable[AnyLayer]) -> bool:
 def inner_layers(layer: AnyLayer) -> list[tuple[AnyLayer, ...]]:
     """Return the lists of layers that a layer holds: none, one, or one a branch."""
     match layer:
-        case Residual(shortcut="identity"):
-            return [layer.layers]
         case Residual():
-            return [layer.layers, layer.shortcut]
+            return [layer.layers] if layer.shortcut == "identity" else [layer.layers, layer.shortcut]
         case Parallel():
             return list(layer.branches)
         case Sequential() | Repeat() | Dense():

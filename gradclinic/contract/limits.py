@@ -22,6 +22,11 @@ class Limits(SpecModel):
     max_flops: float = Field(
         2e14, gt=0, description="Floating point operations of the whole training, evaluations included: about an hour."
     )
+    max_sequence: int = Field(
+        5_000,
+        ge=1,
+        description="Steps of a sequence in a recurrent layer or an attention: a recurrent one takes them one by one.",
+    )
     max_steps: int = Field(100_000, ge=1, description="Optimizer steps.")
     max_batch: int = Field(10_000_000, ge=1, description="Numbers in the inputs of one batch.")
     max_data: int = Field(50_000_000, ge=1, description="Numbers in the inputs of all samples.")

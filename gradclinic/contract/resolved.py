@@ -43,4 +43,7 @@ class ResolvedSpec(ResultModel):
     flops_per_step: int = Field(description="Forward and backward pass on one batch; backward counts twice.")
     flops: int = Field(description="Of the whole training, evaluations included.")
     memory_bytes: int = Field(description="Estimate of what the training holds at once.")
+    seconds_estimate: float = Field(
+        description="How long the training takes on one core, from its FLOPs and its steps; within a factor of ten."
+    )
     history_numbers: int = Field(description="Numbers that will be recorded at most.")

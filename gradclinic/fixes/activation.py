@@ -25,12 +25,12 @@ from __future__ import annotations
 import re
 
 from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
-from gradclinic.contract.layers import Dropout, Residual
+from gradclinic.contract.layers import Dense, Parallel, Residual
 from gradclinic.contract.naming import pointer
 from gradclinic.fixes.candidate import Candidate
 from gradclinic.fixes.initial_scale import HE, LECUN, Scheme, initialize
 from gradclinic.fixes.patch import Operation
-from gradclinic.fixes.posted import ACTIVATIONS, NORMALIZATIONS, Place, Posted
+from gradclinic.fixes.posted import ACTIVATIONS, NORMALIZATIONS, REGULARIZATIONS, Place, Posted
 from gradclinic.fixes.step_size import WHY_SHORTER_STEPS, and_shorter_steps, calm_steps
 
 KIND: FixKind = "activation"
@@ -86,5 +86,5 @@ def _named(posted: Posted, finding: Finding) -> set[str]:
 
 def _is_plain_chain(posted: Posted, damping: list[Place]) -> bool:
     """Whether SELU's conditions hold: no dropout, normalization, sum or other activation would disturb it."""
-    others = posted.hidden((*NORMALIZATIONS, Dropout, Residual))
+    others = posted.hidden((*NORMALIZATIONS, *REGULARIZATIONS, Residual, Dense, Parallel))
     return not others and len(damping) == len(posted.hidden(ACTIVATIONS))

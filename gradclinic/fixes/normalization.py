@@ -23,7 +23,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
-from gradclinic.contract.layers import AnyLayer, Linear, Repeat
+from gradclinic.contract.feedforward import Linear
+from gradclinic.contract.layers import AnyLayer, Repeat
 from gradclinic.contract.naming import pointer
 from gradclinic.fixes.candidate import Candidate
 from gradclinic.fixes.normalizer import MIN_FEATURES, fitting_normalization

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gradclinic.contract.dataset import facts_of_rows
 from gradclinic.fixes.posted import Posted, Shape
 
 MIN_BATCH = 8
@@ -15,6 +16,8 @@ MIN_FEATURES = 4
 
 def fitting_normalization(posted: Posted, inputs: Iterable[Shape]) -> str:
     """Return the type of normalization for samples of these shapes: of the batch, or of each sample alone."""
-    batch = min(posted.spec.training.batch_size, posted.spec.data.facts().train)
+    raw, batch = posted.spec.data.raw_facts(), posted.spec.training.batch_size
+    if raw is not None:
+        batch = min(batch, facts_of_rows(posted.spec.data, raw).train)
     are_vectors = all(shape is not None and len(shape) == 1 for shape in inputs)
     return "BatchNorm1d" if batch >= MIN_BATCH and are_vectors else "LayerNorm"

@@ -12,8 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from gradclinic.contract.activations import AnyActivation
-from gradclinic.contract.layers import AnyLayer, Dropout, Flatten, Linear, Normalization, Repeat, Residual, Sequential
+from gradclinic.contract.convolution import Convolution
+from gradclinic.contract.feedforward import Flatten, Linear
+from gradclinic.contract.layers import AnyLayer, Repeat, Residual, Sequential
+from gradclinic.contract.normalization import Normalization
 from gradclinic.contract.parse import parse_spec
+from gradclinic.contract.regularization import Regularization
+from gradclinic.contract.sequence import Attention, Recurrent
 from gradclinic.contract.spec import JobSpec
 
 Keys = tuple[str | int, ...]
@@ -29,8 +34,12 @@ Role = Literal["hidden", "output", "tail"]
 
 ACTIVATIONS = get_args(AnyActivation)
 NORMALIZATIONS = get_args(Normalization)
+REGULARIZATIONS = get_args(Regularization)
 WEIGHTED = (Linear,)
-"""The layers that mix their inputs by a weight matrix."""
+"""The layers that mix their inputs by a weight matrix, and whose shapes are worked out here."""
+
+INITIALIZED = (Linear, *get_args(Convolution), *get_args(Recurrent), *get_args(Attention))
+"""All layers whose weights start at a scale that matters."""
 
 _MAX_TURNS_TO_SETTLE = 8
 """Turns after which a `Repeat` whose shape still changes counts as unknown; a chain of Linear settles in one."""
@@ -81,7 +90,9 @@ def read_posted(document: Mapping[str, Any]) -> Posted:
     """
     spec = parse_spec(document)
     road = _Road()
-    road.follow(spec.model.layers, ("model", "layers"), spec.data.facts().input_shape, turns=1)
+    raw = spec.data.raw_facts()
+    # What a file holds is not looked up here: the shapes behind it are unknown, then.
+    road.follow(spec.model.layers, ("model", "layers"), None if raw is None else raw.input_shape, turns=1)
     roles: dict[Keys, Role] = {}
     _mark_end(spec.model.layers, ("model", "layers"), roles)
     places = {
@@ -149,9 +160,7 @@ def _leaf_output(layer: AnyLayer, shape: Shape) -> Shape:
             return (*shape[:-1], layer.out_features) if shape else None
         case Flatten():
             return _flattened(layer, shape)
-        case Dropout():
-            return shape
-        case _ if isinstance(layer, ACTIVATIONS + NORMALIZATIONS):
+        case _ if isinstance(layer, ACTIVATIONS + NORMALIZATIONS + REGULARIZATIONS):
             return shape
     return None
 

@@ -7,24 +7,25 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from gradclinic.history.facts import LayerFacts
-from gradclinic.model.network import Chain, Group, Network, Residual
+from gradclinic.model.network import Chain, Dense, Group, Network, Parallel, Residual
 
 
 def layer_facts(network: nn.Module) -> list[LayerFacts]:
     """List the layers of a network of `build_model` whose outputs are worth watching, in the order of the forward pass.
 
-    Those are all layers that hold no others, and each `Residual`, after the layers inside. Groups compute nothing
-    and are left out. The names are those of `named_modules`; the layers inside a `Residual` are not on the trunk.
+    Those are all layers that hold no others, however PyTorch makes them (a `TransformerEncoderLayer` is one), and each
+    `Residual`, `Parallel` and block of a `Dense`, after the layers inside. Groups compute nothing and are left out. The
+    names are those of `named_modules`; what is inside a combinator that computes is not on the trunk.
     """
     return list(_facts(network, "", on_trunk=True))
 
 
 def _facts(module: nn.Module, name: str, *, on_trunk: bool) -> Iterator[LayerFacts]:
-    if isinstance(module, Network | Group | Chain):
+    if isinstance(module, Network | Group | Chain | nn.ModuleList):
         for part, child in module.named_children():
             yield from _facts(child, _joined(name, part), on_trunk=on_trunk)
         return
-    if isinstance(module, Residual):
+    if isinstance(module, Residual | Dense | Parallel):
         for part, child in module.named_children():
             yield from _facts(child, _joined(name, part), on_trunk=False)
         own: list[str] = []

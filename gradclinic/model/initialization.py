@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gradclinic.contract.base import SpecModel
 from gradclinic.contract.initialization import Init
-from gradclinic.model.layers import Shape
+from gradclinic.model.sample import Shape
 
 MATRIX = 2
 """A weight has two dimensions or more; what has one, such as the scale of a normalisation, keeps PyTorch's start."""

@@ -1,46 +1,31 @@
-"""From a layer that holds no others to its `torch.nn` module: the class by its name, the sizes from the input.
+"""From a layer that holds no others to its module: the class by its name, the sizes from the input.
 
-Adding such a layer takes nothing here, unless a keyword of it follows from the input: then one function, one line in
-`FITS`, and the keyword in `INFERRED`. The shape of its output needs no line at all: PyTorch works it out, in
-`gradclinic.model.measure`.
+Whether it fits its input is for `gradclinic.model.fits` to say; the shape of its output for `gradclinic.model.measure`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
 
-from gradclinic.contract import layers as contract
 from gradclinic.contract.activations import PReLU
+from gradclinic.contract.feedforward import Embedding
 from gradclinic.contract.initialization import Init
-from gradclinic.contract.layers import AnyLayer
+from gradclinic.contract.layers import AnyLayer, Dense, Parallel, Repeat, Residual, Sequential
+from gradclinic.contract.spec import Model
+from gradclinic.model.fits import FITS, INFERRED, Keywords, Misfit
+from gradclinic.model.modules import MODULES
+from gradclinic.model.sample import Sample, shown
 
-Shape = tuple[int, ...]
-"""The shape of one sample, without the batch."""
-
-Keywords = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Misfit:
-    """A layer that cannot take its input: the key to change (empty for the layer itself), why, and what would be right.
-
-    `output` is the shape that comes out once that is mended; None where that cannot be told.
-    """
-
-    key: str
-    detail: str
-    expected: str
-    output: Shape | None
+MOVING = frozenset({"Flatten", "Unflatten", "Identity", "Select"})
+"""The layers that move numbers and compute none: tokens stay tokens in them."""
 
 
-def shown(shape: Shape) -> str:
-    """Write a shape with its batch: `[N, 64]`."""
-    return f"[{', '.join(['N', *map(str, shape)])}]"
+def takes_tokens(model: Model) -> bool:
+    """Tell whether the first layer that computes is an Embedding, which takes whole numbers (int64)."""
+    return bool(_starts_with_embedding(model.layers))
 
 
 def own_init(layer: AnyLayer) -> Init | None:
@@ -61,92 +46,54 @@ def posted_keywords(layer: AnyLayer) -> Keywords:
     return {key: value for key, value in keywords.items() if value is not None or key not in INFERRED}
 
 
-def fitted_keywords(layer: AnyLayer, shape: Shape) -> Keywords | Misfit:
-    """Complete a layer's keywords for an input of `shape`, or say what does not fit."""
+def fitted_keywords(layer: AnyLayer, sample: Sample) -> Keywords | Misfit:
+    """Complete a layer's keywords for an input, or say what does not fit."""
+    if (misfit := _kind_misfit(layer, sample)) is not None:
+        return misfit
     fit = FITS.get(layer.type)
     if fit is None:
         return posted_keywords(layer)
-    fitted = fit(layer, shape)
+    fitted = fit(layer, sample.shape)
     return fitted if isinstance(fitted, Misfit) else posted_keywords(layer) | fitted
 
 
 def make_module(layer: AnyLayer, keywords: Keywords) -> nn.Module:
-    """Make the `torch.nn` module of a layer, with PyTorch's own initialization."""
-    module: nn.Module = getattr(nn, layer.type)(**keywords)
+    """Make the module of a layer, with PyTorch's own initialization."""
+    kind: Any = MODULES.get(layer.type) or getattr(nn, layer.type)
+    module: nn.Module = kind(**keywords)
     return module
 
 
-def _fit_linear(layer: contract.Linear, shape: Shape) -> Keywords | Misfit:
-    if not shape:
-        return _wrong_rank(shape, "[N, ..., features]", None)
-    return _fit_size("in_features", layer.in_features, shape[-1], shape, (*shape[:-1], layer.out_features))
+def _kind_misfit(layer: AnyLayer, sample: Sample) -> Misfit | None:
+    """Say that a layer gets numbers where it takes tokens, or tokens where it takes numbers, if it does."""
+    if isinstance(layer, Embedding):
+        if sample.integers:
+            return None
+        detail = f"it takes tokens, which are whole numbers, and its input {shown(sample.shape)} is not"
+        expected = "data whose inputs are whole numbers, and no layer before it that computes; or a Linear"
+        return Misfit("", detail, expected, (*sample.shape, layer.embedding_dim))
+    if not sample.integers or layer.type in MOVING:
+        return None
+    detail = f"its input {shown(sample.shape)} is tokens, which an Embedding elsewhere in the model asks for"
+    return Misfit("", detail, "an Embedding before it")
 
 
-def _fit_batch_norm_1d(layer: contract.BatchNorm1d, shape: Shape) -> Keywords | Misfit:
-    if len(shape) not in (1, 2):
-        return _wrong_rank(shape, "[N, features] or [N, channels, length]", shape)
-    return _fit_size("num_features", layer.num_features, shape[0], shape, shape)
-
-
-def _fit_layer_norm(layer: contract.LayerNorm, shape: Shape) -> Keywords | Misfit:
-    if not shape:
-        return _wrong_rank(shape, "[N, ..., features]", shape)
-    given = layer.normalized_shape
-    if not isinstance(given, tuple):
-        return _fit_size("normalized_shape", given, shape[-1], shape, shape)
-    fitting = shape[-len(given) :]
-    if given == fitting:
-        return {}
-    detail = f"normalized_shape is {list(given)}, but the last dimensions of the input {shown(shape)} are others"
-    return Misfit("normalized_shape", detail, f"{list(fitting)}, or no normalized_shape", shape)
-
-
-def _fit_prelu(layer: PReLU, shape: Shape) -> Keywords | Misfit:
-    channels = shape[0] if shape else 1
-    if layer.num_parameters in (1, channels):
-        return {}
-    detail = f"num_parameters is {layer.num_parameters}, but the input is {shown(shape)}"
-    return Misfit("num_parameters", detail, f"1 or {channels}", shape)
-
-
-def _fit_flatten(layer: contract.Flatten, shape: Shape) -> Keywords | Misfit:
-    rank = len(shape) + 1
-    for key, dim in (("start_dim", layer.start_dim), ("end_dim", layer.end_dim)):
-        if not -rank <= dim < rank:
-            detail = f"{key} is {dim}, but the input {shown(shape)} has {rank} dimensions, the batch included"
-            return Misfit(key, detail, f"{-rank} to {rank - 1}", None)
-    start, end = layer.start_dim % rank, layer.end_dim % rank
-    if start > end:
-        detail = f"start_dim {layer.start_dim} comes after end_dim {layer.end_dim} in the input {shown(shape)}"
-        return Misfit("start_dim", detail, "start_dim <= end_dim", None)
-    if start == 0 < end:
-        detail = f"start_dim {layer.start_dim} joins the batch of the input {shown(shape)} with what follows"
-        return Misfit("start_dim", detail, "1, or more", None)
-    return {}
-
-
-def _fit_size(key: str, given: int | None, fitting: int, shape: Shape, output: Shape) -> Keywords | Misfit:
-    """Take the size that follows from the input of `shape`, unless another one was given."""
-    if given in (None, fitting):
-        return {key: fitting}
-    return Misfit(key, f"{key} is {given}, but the input is {shown(shape)}", f"{fitting}, or no {key}", output)
-
-
-def _wrong_rank(shape: Shape, takes: str, output: Shape | None) -> Misfit:
-    detail = f"the input is {shown(shape)}, and this layer takes {takes}"
-    return Misfit("", detail, f"an input of {takes}; a Flatten before it joins dimensions", output)
-
-
-FITS: Mapping[str, Callable[[Any, Shape], Keywords | Misfit]] = MappingProxyType(
-    {
-        "Linear": _fit_linear,
-        "BatchNorm1d": _fit_batch_norm_1d,
-        "LayerNorm": _fit_layer_norm,
-        "PReLU": _fit_prelu,
-        "Flatten": _fit_flatten,
-    }
-)
-"""What follows from the input: for each such type a function from the layer and the shape to keywords."""
-
-INFERRED = frozenset({"in_features", "num_features", "normalized_shape"})
-"""The keywords that may be left out. PyTorch knows no default for them, so None must not reach it."""
+def _starts_with_embedding(layers: Iterable[AnyLayer]) -> bool | None:
+    """Tell whether the first of these layers that computes is an Embedding; None if none computes."""
+    for layer in layers:
+        starts: bool | None
+        match layer:
+            case _ if layer.type in MOVING:
+                starts = None
+            case Sequential() | Repeat():
+                starts = _starts_with_embedding(layer.layers)
+            case Residual() | Dense():
+                starts = bool(_starts_with_embedding(layer.layers))
+            case Parallel():
+                # Any of them: where another branch does not, that one is told what it gets.
+                starts = any(_starts_with_embedding(branch) for branch in layer.branches)
+            case _:
+                starts = isinstance(layer, Embedding)
+        if starts is not None:
+            return starts
+    return None

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from gradclinic.contract.data import DataFacts
+from gradclinic.contract.dataset import DataFacts
 from gradclinic.contract.limits import Limits
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import Fault
-from gradclinic.model.layers import Shape
 from gradclinic.model.place import MODEL
 from gradclinic.model.resolution import Entry
+from gradclinic.model.sample import Shape
 from gradclinic.recorder import DENSE_STEPS, schedule_of
 
 FLOAT_BYTES = 4
@@ -21,7 +21,7 @@ PARAMETER_COPIES = 5
 """Weights, gradients, up to two moments of an optimizer, and a working copy of optimizer or recorder."""
 
 ACTIVATION_COPIES = 2
-"""An output is held for the backward pass, and has a gradient in it."""
+"""What is held for the backward pass has a gradient in it."""
 
 DATA_BYTES = 24
 """Per number of the inputs: as scikit-learn makes them (float64), while they are scaled, and as they are trained on."""
@@ -34,6 +34,18 @@ EVALUATION_ROWS = 1024
 
 BACKWARD_COST = 2
 """FLOPs of a backward pass over those of a forward pass: one product for the input, one for the weights."""
+
+FLOPS_PER_SECOND = 2e10
+"""What one core computes in products and convolutions of middling size; half of that, or five times, is possible."""
+
+STEP_SECONDS = 3e-4
+"""What a step takes whatever the model is: fetching the batch, the loss, the optimizer's and the recorder's own work."""
+
+CALL_SECONDS = 4e-5
+"""What an operator takes to be called forward and backward, however little it computes."""
+
+TENSOR_SECONDS = 3e-5
+"""What a parameter takes in a step, to be updated and recorded, however small it is."""
 
 STEP_NUMBERS = 8
 """Numbers recorded of each step as a whole: the loss, the rate, the norm, and evaluations."""
@@ -51,6 +63,7 @@ class Costs:
     flops: int
     memory: int
     history: int
+    seconds: float
 
 
 def batch_rows(spec: JobSpec, facts: DataFacts) -> int:
@@ -58,7 +71,7 @@ def batch_rows(spec: JobSpec, facts: DataFacts) -> int:
     return min(spec.training.batch_size, facts.train)
 
 
-def work_out_costs(spec: JobSpec, facts: DataFacts, entries: Iterable[Entry], output: Shape | None) -> Costs:
+def work_out_costs(spec: JobSpec, facts: DataFacts, entries: Iterable[Entry], output: Shape) -> Costs:
     """Add up what the layers take over the whole training."""
     layers = list(entries)
     steps, batch = spec.training.total_steps(facts.train), batch_rows(spec, facts)
@@ -70,22 +83,30 @@ def work_out_costs(spec: JobSpec, facts: DataFacts, entries: Iterable[Entry], ou
     per_step = (1 + BACKWARD_COST) * forward
     held = (
         PARAMETER_COPIES * parameters
-        + ACTIVATION_COPIES * batch * sum(entry.elements for entry in layers)
+        + ACTIVATION_COPIES * batch * sum(entry.held for entry in layers)
         + ACTIVATION_COPIES
         * min(judged, EVALUATION_ROWS)
         * max((math.prod(entry.output) for entry in layers), default=0)
-        + ACTIVATION_COPIES * judged * math.prod(output or ())
+        + ACTIVATION_COPIES * judged * math.prod(output)
     )
+    flops = steps * per_step + evaluations * judged * forward // batch
     return Costs(
         steps=steps,
         batch=batch * math.prod(facts.input_shape),
         parameters=parameters,
         trained=sum(entry.trained for entry in layers),
         flops_per_step=per_step,
-        flops=steps * per_step + evaluations * judged * forward // batch,
+        flops=flops,
         memory=FLOAT_BYTES * held + DATA_BYTES * data_numbers(spec, facts) + HISTORY_BYTES * history,
         history=history,
+        seconds=_seconds(steps, flops, layers),
     )
+
+
+def _seconds(steps: int, flops: int, layers: list[Entry]) -> float:
+    """Estimate how long the training takes: its FLOPs, and what each step takes whatever it computes. It is rough."""
+    calls, tensors = sum(entry.calls for entry in layers), sum(entry.tensors for entry in layers)
+    return flops / FLOPS_PER_SECOND + steps * (STEP_SECONDS + CALL_SECONDS * calls + TENSOR_SECONDS * tensors)
 
 
 def data_numbers(spec: JobSpec, facts: DataFacts) -> int:

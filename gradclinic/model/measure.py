@@ -17,8 +17,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from gradclinic.contract.layers import AnyLayer, Linear
-from gradclinic.model.layers import Keywords, Misfit, Shape, fitted_keywords, make_module, posted_keywords, shown
+from gradclinic.contract.feedforward import Linear
+from gradclinic.contract.layers import AnyLayer
+from gradclinic.model.fits import INFERRED, Keywords, Misfit
+from gradclinic.model.layers import MOVING, fitted_keywords, make_module, posted_keywords
+from gradclinic.model.sample import Sample, Shape, shown
+from gradclinic.model.steps import STEPS
 
 TORCH_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ArithmeticError)
 """What PyTorch raises at sizes and keywords that it cannot use."""
@@ -31,14 +35,17 @@ SMALLEST_BATCH = 2
 
 @dataclass(frozen=True)
 class Measured:
-    """What one layer does on one shape of input. `flops` are those of a forward pass on one batch.
+    """What one layer does on one kind of input. `flops` are those of a forward pass on one batch.
 
-    `output` is None where it cannot be told; `parameters` are the shapes by PyTorch's names.
+    `output` is None where it cannot be told; `parameters` are the shapes by PyTorch's names. `held` counts the numbers
+    that are kept of one sample for the backward pass, `calls` the operators called one after the other.
     """
 
-    output: Shape | None
+    output: Sample | None
     parameters: tuple[tuple[str, Shape], ...] = ()
     flops: int = 0
+    held: int = 0
+    calls: int = 1
     misfit: Misfit | None = None
 
 
@@ -67,39 +74,59 @@ class _FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch
 @functools.cache
 def warm_up() -> None:
     """Have PyTorch load what `meta` needs: a second or more, once a process, which otherwise the first spec waits for."""
-    measure_layer(Linear(type="Linear", out_features=1), (1,), SMALLEST_BATCH)
+    measure_layer(Linear(type="Linear", out_features=1), Sample((1,)), SMALLEST_BATCH)
 
 
-def measure_layer(layer: AnyLayer, shape: Shape, batch: int) -> Measured:
-    """Try `layer` on a batch of samples of `shape`. Never raises: what does not work is the `misfit`."""
-    keywords = fitted_keywords(layer, shape)
+def measure_layer(layer: AnyLayer, sample: Sample, batch: int) -> Measured:
+    """Try `layer` on a batch of samples. Never raises: what does not work is the `misfit`."""
+    keywords = fitted_keywords(layer, sample)
     if isinstance(keywords, Misfit):
         # Our words say what to change; PyTorch's follow, for whoever knows them or looks them up.
-        quote = _words_of(lambda: _run(layer, posted_keywords(layer), shape, SMALLEST_BATCH))
+        quote = _words_of(lambda: _run(layer, posted_keywords(layer), sample, SMALLEST_BATCH))
         detail = f'{keywords.detail}. PyTorch says: "{quote}"' if quote else keywords.detail
-        return Measured(keywords.output, misfit=Misfit(keywords.key, detail, keywords.expected, keywords.output))
+        misfit = Misfit(keywords.key, detail, keywords.expected)
+        return Measured(_mended_output(layer, keywords, sample, batch), misfit=misfit)
     tried = max(batch, SMALLEST_BATCH)
     try:
-        output, parameters, flops = _run(layer, keywords, shape, tried)
+        if layer.type in STEPS:
+            return _count_steps(layer, keywords, sample, batch)
+        output, parameters, flops = _run(layer, keywords, sample, tried)
     except TORCH_ERRORS as error:
-        detail = f'it cannot take the input {shown(shape)}. PyTorch says: "{_words(error)}"'
-        return Measured(None, misfit=Misfit("", detail, "keywords that fit the input", None))
-    if output[:1] != (tried,):
-        detail = f"it does not keep the batch apart: {shown(shape)} becomes {list(output)} on a batch of {tried}"
-        return Measured(None, misfit=Misfit("", detail, "a layer that works on each sample by itself", None))
-    return Measured(output[1:], parameters, flops * batch // tried)
+        detail = f'it cannot take the input {shown(sample.shape)}. PyTorch says: "{_words(error)}"'
+        return Measured(None, misfit=Misfit("", detail, "keywords that fit the input"))
+    if output.shape[:1] != (tried,):
+        detail = f"it does not keep the batch apart: {shown(sample.shape)} becomes {list(output.shape)} on a batch of {tried}"
+        return Measured(None, misfit=Misfit("", detail, "a layer that works on each sample by itself"))
+    shape = output.shape[1:]
+    return Measured(Sample(shape, output.integers), parameters, flops * batch // tried, math.prod(shape))
+
+
+def _mended_output(layer: AnyLayer, misfit: Misfit, sample: Sample, batch: int) -> Sample | None:
+    """Return what comes out once the misfit is mended, so that the layers behind it can be looked at, too."""
+    if misfit.key in INFERRED and getattr(layer, misfit.key) is not None and misfit.output is None:
+        return measure_layer(layer.model_copy(update={misfit.key: None}), sample, batch).output
+    return None if misfit.output is None else Sample(misfit.output, sample.integers and layer.type in MOVING)
+
+
+def _count_steps(layer: AnyLayer, keywords: Keywords, sample: Sample, batch: int) -> Measured:
+    """Measure a layer by its formula; only its parameters are made."""
+    steps = STEPS[layer.type](layer, sample.shape)
+    with torch.device("meta"):
+        parameters = _parameter_shapes(make_module(layer, keywords))
+    return Measured(Sample(steps.output), parameters, batch * steps.flops, steps.held, steps.calls)
 
 
 def _run(
-    layer: AnyLayer, keywords: Keywords, shape: Shape, batch: int
-) -> tuple[Shape, tuple[tuple[str, Shape], ...], int]:
-    """Run the layer and count one FLOP for each element of its output where PyTorch has no formula."""
+    layer: AnyLayer, keywords: Keywords, sample: Sample, batch: int
+) -> tuple[Sample, tuple[tuple[str, Shape], ...], int]:
+    """Run the layer; return its output with the batch, and count one FLOP an element of it where PyTorch has no formula."""
     with torch.device("meta"), torch.no_grad():
         module = make_module(layer, keywords)
-        sample = torch.empty((batch, *shape))
+        inputs = torch.empty((batch, *sample.shape), dtype=torch.int64 if sample.integers else torch.float32)
         with _FlopCount() as count:
-            output: Tensor = module(sample)
-    return tuple(output.shape), _parameter_shapes(module), count.flops or math.prod(output.shape)
+            output: Tensor = module(inputs)
+    flops = count.flops or math.prod(output.shape)
+    return Sample(tuple(output.shape), not output.is_floating_point()), _parameter_shapes(module), flops
 
 
 def _parameter_shapes(module: nn.Module) -> tuple[tuple[str, Shape], ...]:
@@ -107,9 +134,11 @@ def _parameter_shapes(module: nn.Module) -> tuple[tuple[str, Shape], ...]:
 
 
 def _words_of(attempt: Callable[[], object]) -> str | None:
-    """Return what PyTorch says to an attempt that should fail; None if it says nothing."""
+    """Return what PyTorch says to an attempt that should fail; None if it says nothing of use."""
     try:
         attempt()
+    except TypeError:  # a size that was to be inferred is missing
+        return None
     except TORCH_ERRORS as error:
         return _words(error)
     return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -54,12 +55,47 @@ class Residual(nn.Module):
         super().__init__()
         self.layers = layers
         self.shortcut = shortcut
+        self._overwrites = _overwrites(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add f(x) to x (N, ...), or to its projection."""
-        carried = x if self.shortcut is None else self.shortcut(x)
-        y: Tensor = carried + self.layers(x)
+        carried = x if self.shortcut is None else self.shortcut(_own(x, self._overwrites))
+        y: Tensor = carried + self.layers(_own(x, self._overwrites))
         return y
+
+
+class Dense(nn.Module):
+    """One block of a `Dense`: x beside f(x). Huang et al. 2017, https://arxiv.org/abs/1608.06993."""
+
+    def __init__(self, layers: Chain, dim: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.dim = dim
+        self._overwrites = _overwrites(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Concatenate f(x) to x (N, ...)."""
+        return torch.cat([x, self.layers(_own(x, self._overwrites))], dim=self.dim)
+
+
+class Parallel(nn.Module):
+    """Branches over the same input, concatenated along `dim`, or added where it is None."""
+
+    def __init__(self, branches: Sequence[Chain], dim: int | None) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+        self.dim = dim
+        self._overwrites = _overwrites(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pass x (N, ...) through every branch, and join what they give."""
+        outputs: list[Tensor] = [branch(_own(x, self._overwrites)) for branch in self.branches]
+        if self.dim is not None:
+            return torch.cat(outputs, dim=self.dim)
+        total = outputs[0]
+        for output in outputs[1:]:
+            total = total + output
+        return total
 
 
 class Network(nn.Module):
@@ -68,14 +104,23 @@ class Network(nn.Module):
     def __init__(self, layers: Chain) -> None:
         super().__init__()
         self.layers = layers
-        self._overwrites = any(getattr(module, "inplace", False) for module in layers.modules())
+        self._overwrites = _overwrites(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pass a batch x (N, ...) through the model; x itself is left as it is."""
-        if self._overwrites:
-            x = x.clone()  # a first layer that works in place would change the data, for every later step as well
-        y: Tensor = self.layers(x)
+        # A first layer that works in place would change the data, for every later step as well.
+        y: Tensor = self.layers(_own(x, self._overwrites))
         return y
+
+
+def _overwrites(module: nn.Module) -> bool:
+    """Tell whether any layer inside works in place, and so might overwrite the input."""
+    return any(getattr(inner, "inplace", False) for inner in module.modules())
+
+
+def _own(x: Tensor, overwritten: bool) -> Tensor:
+    """Return x, or a copy that may be overwritten while x is still needed."""
+    return x.clone() if overwritten else x
 
 
 def _row(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from gradclinic.contract.layers import AnyLayer
 from gradclinic.errors import Fault
-from gradclinic.model.layers import Shape
 from gradclinic.model.place import Place
+from gradclinic.model.sample import Sample, Shape
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Entry:
     """One posted layer over all its turns, its shapes those of the first turn.
 
     `parameters` and `trained` count numbers, `tensors` counts parameters; `flops` are those of a forward pass on one
-    batch, `elements` the numbers in the output for one sample. `watched` is how often its output can be recorded.
+    batch, `held` the numbers kept of one sample for the backward pass, `calls` the operators called one after the other.
+    `watched` is how often its output can be recorded.
     """
 
     layer: AnyLayer
@@ -27,7 +28,8 @@ class Entry:
     trained: int = 0
     tensors: int = 0
     flops: int = 0
-    elements: int = 0
+    held: int = 0
+    calls: int = 0
     watched: int = 0
     turns: int = 1
 
@@ -39,7 +41,8 @@ class Entry:
             trained=self.trained + other.trained,
             tensors=self.tensors + other.tensors,
             flops=self.flops + other.flops,
-            elements=self.elements + other.elements,
+            held=self.held + other.held,
+            calls=self.calls + other.calls,
             watched=self.watched + other.watched,
             turns=self.turns + other.turns,
         )
@@ -52,7 +55,8 @@ class Entry:
             trained=self.trained * times,
             tensors=self.tensors * times,
             flops=self.flops * times,
-            elements=self.elements * times,
+            held=self.held * times,
+            calls=self.calls * times,
             watched=self.watched * times,
             turns=self.turns * times,
         )
@@ -60,12 +64,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Resolution:
-    """The `output` shape (None where a fault hides it), the entries and the faults by JSON pointer, in spec order.
+    """The `output` (None where a fault hides it), the entries and the faults by JSON pointer, in spec order.
 
     One fault a pointer: the turns of a `Repeat` share theirs, and the first one tells.
     """
 
-    output: Shape | None
+    output: Sample | None
     entries: dict[str, Entry] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
 
@@ -76,7 +80,7 @@ class Resolution:
         return replace(self, entries={pointer: entry.over(times) for pointer, entry in self.entries.items()})
 
 
-def joined(output: Shape | None, parts: Iterable[Resolution]) -> Resolution:
+def joined(output: Sample | None, parts: Iterable[Resolution]) -> Resolution:
     """Join the resolutions of several layers, or of several turns of the same ones, into one with `output`."""
     entries: dict[str, Entry] = {}
     faults: dict[str, Fault] = {}
@@ -88,6 +92,11 @@ def joined(output: Shape | None, parts: Iterable[Resolution]) -> Resolution:
     return Resolution(output, entries, faults)
 
 
-def alone(entry: Entry) -> Resolution:
-    """Return the resolution of one layer that is right."""
-    return Resolution(entry.output, {entry.place.pointer: entry})
+def alone(entry: Entry, output: Sample | None) -> Resolution:
+    """Return the resolution of one layer that is right, or of a combinator beside what it holds."""
+    return Resolution(output, {entry.place.pointer: entry})
+
+
+def shape_of(output: Sample | None) -> Shape:
+    """Return the shape to note down of an output; () where a fault hides it, and nothing is noted down in the end."""
+    return output.shape if output is not None else ()

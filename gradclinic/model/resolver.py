@@ -12,10 +12,12 @@ from gradclinic.contract.spec import Model
 from gradclinic.errors import Fault, InvalidSpec
 from gradclinic.model.combinators import COMBINATORS
 from gradclinic.model.initialization import init_problems
-from gradclinic.model.layers import Shape, is_frozen, own_init
+from gradclinic.model.layers import is_frozen, own_init
 from gradclinic.model.measure import Measured, measure_layer, warm_up
 from gradclinic.model.place import MODEL, Place
-from gradclinic.model.resolution import Entry, Resolution, alone, joined
+from gradclinic.model.resolution import Entry, Resolution, alone, joined, shape_of
+from gradclinic.model.sample import Sample
+from gradclinic.model.steps import STEPS
 
 
 def count_layers(layers: Layers) -> int:
@@ -34,27 +36,27 @@ class Resolver:
         self._batch = batch
         self._limits = limits
         self._deadline = time.monotonic() + limits.resolve_seconds
-        self._measured: dict[tuple[AnyLayer, Shape], Measured] = {}
+        self._measured: dict[tuple[AnyLayer, Sample], Measured] = {}
 
-    def resolve(self, shape: Shape) -> Resolution:
-        """Resolve the whole model on samples of `shape`.
+    def resolve(self, sample: Sample) -> Resolution:
+        """Resolve the whole model on such samples.
 
         Raises:
             InvalidSpec: It takes longer than the limits allow.
         """
-        return self._layers(self._model.layers, MODEL, shape)
+        return self._layers(self._model.layers, MODEL, sample)
 
-    def measure(self, layer: AnyLayer, shape: Shape) -> Measured:
-        """Return what a layer that holds no others does on samples of `shape`."""
-        key = (layer, shape)
+    def measure(self, layer: AnyLayer, sample: Sample) -> Measured:
+        """Return what a layer that holds no others does on such samples."""
+        key = (layer, sample)
         if key not in self._measured:
             self._check_time()
-            self._measured[key] = measure_layer(layer, shape, self._batch)
+            self._measured[key] = measure_layer(layer, sample, self._batch)
         return self._measured[key]
 
-    def _layers(self, layers: Layers, place: Place, shape: Shape) -> Resolution:
+    def _layers(self, layers: Layers, place: Place, sample: Sample) -> Resolution:
         """Resolve layers one after the other, as far as shapes can be told."""
-        output: Shape | None = shape
+        output: Sample | None = sample
         parts: list[Resolution] = []
         for index, layer in enumerate(layers):
             if output is None:
@@ -63,41 +65,47 @@ class Resolver:
             output = parts[-1].output
         return joined(output, parts)
 
-    def _layer(self, layer: AnyLayer, place: Place, shape: Shape) -> Resolution:
+    def _layer(self, layer: AnyLayer, place: Place, sample: Sample) -> Resolution:
         combinator = COMBINATORS.get(layer.type)
         if combinator is not None:
-            return combinator.resolve(layer, place, shape, self._layers)
-        measured = self.measure(layer, shape)
+            return combinator.resolve(layer, place, sample, self._layers)
+        measured = self.measure(layer, sample)
         if measured.misfit is not None:
             pointer = f"{place.pointer}/{measured.misfit.key}" if measured.misfit.key else place.pointer
             detail = f"{place.name} ({layer.type}): {measured.misfit.detail}."
             return Resolution(measured.output, faults={pointer: Fault(pointer, detail, measured.misfit.expected)})
-        return self._right(layer, place, shape, measured)
+        return self._right(layer, place, sample, measured)
 
-    def _right(self, layer: AnyLayer, place: Place, shape: Shape, measured: Measured) -> Resolution:
+    def _right(self, layer: AnyLayer, place: Place, sample: Sample, measured: Measured) -> Resolution:
         """Say what a layer takes whose shapes are right, and whether it can be initialized and held."""
-        output = measured.output or ()
+        output = shape_of(measured.output)
         numbers = sum(math.prod(size) for _, size in measured.parameters)
         entry = Entry(
             layer,
             place,
-            shape,
+            sample.shape,
             output,
             parameters=numbers,
             trained=0 if is_frozen(layer) else numbers,
             tensors=len(measured.parameters),
             flops=measured.flops,
-            elements=math.prod(output),
+            held=measured.held,
+            calls=measured.calls,
             watched=1,
         )
         faults = self._init_faults(layer, place, measured)
-        held = 4 * self._batch * entry.elements
+        held = 4 * self._batch * max(measured.held, math.prod(output))
         if held > self._limits.max_memory:
             # Told here, because later layers could only multiply it to sizes that no arithmetic of PyTorch can hold.
-            detail = f"{place.name} ({layer.type}): its output on a batch of {self._batch} takes {held:,} bytes."
+            detail = f"{place.name} ({layer.type}) would hold {held:,} bytes for a batch of {self._batch}."
             faults.append(Fault(place.pointer, detail, f"at most {self._limits.max_memory:,} bytes of memory"))
             return Resolution(None, faults={fault.pointer: fault for fault in faults})
-        return joined(output, (alone(entry), Resolution(output, faults={fault.pointer: fault for fault in faults})))
+        if layer.type in STEPS and sample.shape[0] > self._limits.max_sequence:
+            detail = f"{place.name} ({layer.type}) goes through sequences of {sample.shape[0]:,} steps;"
+            detail += f" the limit here is {self._limits.max_sequence:,}."
+            faults.append(Fault(place.pointer, detail, f"at most {self._limits.max_sequence:,} steps"))
+        right = alone(entry, measured.output)
+        return joined(measured.output, (right, Resolution(None, faults={fault.pointer: fault for fault in faults})))
 
     def _init_faults(self, layer: AnyLayer, place: Place, measured: Measured) -> list[Fault]:
         init, where = init_of(layer, self._model, place)

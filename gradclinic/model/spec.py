@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gradclinic.contract.data import DataFacts
+from gradclinic.contract.dataset import DataFacts
 from gradclinic.contract.limits import DEFAULT_LIMITS, Limits
 from gradclinic.contract.naming import without_turns
 from gradclinic.contract.parse import MAX_FAULTS
 from gradclinic.contract.resolved import ResolvedLayer, ResolvedSpec
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import Fault, InvalidSpec
-from gradclinic.model.fit import batch_faults, metric_faults, output_faults
+from gradclinic.files import Files, facts_of
+from gradclinic.model.fit import batch_faults, metric_faults, output_faults, token_faults
+from gradclinic.model.layers import takes_tokens
 from gradclinic.model.limits import BACKWARD_COST, Costs, batch_rows, cost_faults, data_faults, work_out_costs
 from gradclinic.model.place import MODEL
-from gradclinic.model.resolution import Entry, Resolution
+from gradclinic.model.resolution import Entry, Resolution, shape_of
 from gradclinic.model.resolver import Resolver, count_layers
+from gradclinic.model.sample import Sample
 
 
-def resolve_spec(spec: JobSpec, limits: Limits = DEFAULT_LIMITS) -> ResolvedSpec:
+def resolve_spec(spec: JobSpec, limits: Limits = DEFAULT_LIMITS, files: Files | None = None) -> ResolvedSpec:
     """Work out every shape and cost of a spec on PyTorch's `meta` device, which allocates nothing.
 
+    `files` is where the data's files are; those of built-in data touch none.
+
     Raises:
-        InvalidSpec: Shapes do not meet, or a limit is exceeded; `faults` lists every place that can be told. Of the
+        InvalidSpec: The data cannot be read, shapes do not meet, or a limit is exceeded; `faults` lists every place that can be told. Of the
             layers one after the other that is the first one only, where its output cannot be told in spite of it.
     """
-    facts = spec.data.facts()
+    facts = facts_of(spec.data, files)
     faults = list(data_faults(spec, facts, limits))
     layers = count_layers(spec.model.layers)
     if layers > limits.max_layers:
@@ -33,8 +38,9 @@ def resolve_spec(spec: JobSpec, limits: Limits = DEFAULT_LIMITS) -> ResolvedSpec
         faults.append(Fault(MODEL.pointer, detail, f"at most {limits.max_layers:,} layers"))
     if faults:  # what is this large is not looked at any closer
         raise InvalidSpec(faults + list(metric_faults(spec, facts, None)))
-    resolution = Resolver(spec.model, batch_rows(spec, facts), limits).resolve(facts.input_shape)
-    costs = work_out_costs(spec, facts, resolution.entries.values(), resolution.output)
+    sample = Sample(facts.input_shape, facts.integers and takes_tokens(spec.model))
+    resolution = Resolver(spec.model, batch_rows(spec, facts), limits).resolve(sample)
+    costs = work_out_costs(spec, facts, resolution.entries.values(), shape_of(resolution.output))
     faults = [
         *resolution.faults.values(),
         *_model_faults(spec, facts, resolution, costs),
@@ -50,16 +56,17 @@ def _model_faults(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs
         reason = "Every parameter of the model is frozen" if costs.parameters else "The model has no parameters"
         yield Fault(MODEL.pointer, f"{reason}: there is nothing to train.", "a layer whose parameters are trained")
     if resolution.output is not None:
-        yield from output_faults(spec, facts, resolution.output)
-    yield from metric_faults(spec, facts, resolution.output)
+        yield from output_faults(spec, facts, resolution.output.shape)
+    yield from metric_faults(spec, facts, resolution.output.shape if resolution.output is not None else None)
     yield from batch_faults(spec, facts, resolution.entries.values())
+    yield from token_faults(spec, facts, resolution.entries.values())
 
 
 def _resolved(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs: Costs, layers: int) -> ResolvedSpec:
     return ResolvedSpec(
         layers=[_layer(entry) for entry in resolution.entries.values()],
         input_shape=list(facts.input_shape),
-        output_shape=list(resolution.output or ()),
+        output_shape=list(shape_of(resolution.output)),
         task=facts.task,
         classes=facts.classes,
         loss=spec.loss.type,
@@ -73,6 +80,7 @@ def _resolved(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs: Co
         flops_per_step=costs.flops_per_step,
         flops=costs.flops,
         memory_bytes=costs.memory,
+        seconds_estimate=round(costs.seconds, 3),
         history_numbers=costs.history,
     )
 

@@ -9,22 +9,22 @@ from typing import Any
 from torch import nn
 
 from gradclinic.contract.layers import Layers
-from gradclinic.model.layers import Shape
 from gradclinic.model.network import Chain
 from gradclinic.model.place import Place
 from gradclinic.model.resolution import Resolution
+from gradclinic.model.sample import Sample
 
 CountLayers = Callable[[Layers], int]
 """Counts layers after unrolling."""
 
-ResolveLayers = Callable[[Layers, Place, Shape], Resolution]
-"""Works out the shapes of the layers at a place, on an input of a shape."""
+ResolveLayers = Callable[[Layers, Place, Sample], Resolution]
+"""Works out the shapes of the layers at a place, on an input."""
 
-BuildLayers = Callable[[Layers, Shape], tuple[Chain, Shape]]
-"""Builds layers for an input of a shape; returns what comes out, too."""
+BuildLayers = Callable[[Layers, Sample], tuple[Chain, Sample]]
+"""Builds layers for an input; returns what comes out, too."""
 
-Built = tuple[dict[str, nn.Module], Shape]
-"""The modules of one posted layer by the last part of their names, and the shape that comes out."""
+Built = tuple[dict[str, nn.Module], Sample]
+"""The modules of one posted layer by the last part of their names, and what comes out."""
 
 
 @dataclass(frozen=True)
@@ -36,5 +36,5 @@ class Combinator:
     """
 
     count: Callable[[Any, CountLayers], int]
-    resolve: Callable[[Any, Place, Shape, ResolveLayers], Resolution]
-    build: Callable[[Any, str, Shape, BuildLayers], Built]
+    resolve: Callable[[Any, Place, Sample, ResolveLayers], Resolution]
+    build: Callable[[Any, str, Sample, BuildLayers], Built]

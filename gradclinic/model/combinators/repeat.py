@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from gradclinic.contract.layers import Repeat
 from gradclinic.model.combinators.combinator import BuildLayers, Built, Combinator, CountLayers, ResolveLayers
-from gradclinic.model.layers import Shape
 from gradclinic.model.network import Group
 from gradclinic.model.place import Place, turn_part
-from gradclinic.model.resolution import Entry, Resolution, joined
+from gradclinic.model.resolution import Entry, Resolution, alone, joined, shape_of
+from gradclinic.model.sample import Sample
 
 
 def _count(layer: Repeat, count: CountLayers) -> int:
     return layer.times * count(layer.layers)
 
 
-def _resolve(layer: Repeat, place: Place, shape: Shape, resolve: ResolveLayers) -> Resolution:
+def _resolve(layer: Repeat, place: Place, sample: Sample, resolve: ResolveLayers) -> Resolution:
     """Resolve turn after turn; once one keeps the shape, all that are left are like it."""
     turns: list[Resolution] = []
-    output: Shape | None = shape
+    output: Sample | None = sample
     done = 0
     while done < layer.times and output is not None:
         turn = resolve(layer.layers, place.turn(done).inner("layers"), output)
@@ -25,13 +25,13 @@ def _resolve(layer: Repeat, place: Place, shape: Shape, resolve: ResolveLayers) 
         turns.append(turn.over(alike))
         output = turn.output
         done += alike
-    own = Entry(layer, place, shape, output or ())
-    return joined(output, (Resolution(output, {place.pointer: own}), *turns))
+    own = Entry(layer, place, sample.shape, shape_of(output))
+    return joined(output, (alone(own, output), *turns))
 
 
-def _build(layer: Repeat, part: str, shape: Shape, build: BuildLayers) -> Built:
+def _build(layer: Repeat, part: str, sample: Sample, build: BuildLayers) -> Built:
     turns: dict[str, Group] = {}
-    output = shape
+    output = sample
     for turn in range(layer.times):
         layers, output = build(layer.layers, output)
         turns[turn_part(part, turn)] = Group(layers)

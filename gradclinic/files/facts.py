@@ -8,7 +8,7 @@ from gradclinic.contract.data import AnyData
 from gradclinic.contract.dataset import DataFacts, facts_of_rows, misfits_of
 from gradclinic.errors import Fault, InvalidSpec
 from gradclinic.files.files import Files
-from gradclinic.files.readers import read_rows
+from gradclinic.files.readers import read_facts
 
 
 def facts_of(data: AnyData, files: Files | None = None) -> DataFacts:
@@ -20,7 +20,7 @@ def facts_of(data: AnyData, files: Files | None = None) -> DataFacts:
     """
     raw = data.raw_facts()
     if raw is None:
-        raw = read_rows(data, files).facts()
+        raw = read_facts(data, files)
         if misfits := misfits_of(data, raw):
             raise InvalidSpec([_fault(misfit) for misfit in misfits])
     return facts_of_rows(data, raw)

@@ -43,3 +43,13 @@ class RawData:
         if not self.integers or not self.inputs.size or np.min(self.inputs) < 0:
             return None
         return int(np.max(self.inputs)) + 1
+
+
+def is_image_shape(shape: tuple[int, ...]) -> bool:
+    """Tell whether samples of this shape are pictures, [C, H, W], or volumes: numbers of one kind, with one scale."""
+    return len(shape) >= 3
+
+
+def is_sequence_shape(shape: tuple[int, ...]) -> bool:
+    """Tell whether samples of this shape are sequences, [T, F]. A single axis is the features of a table."""
+    return len(shape) == 2

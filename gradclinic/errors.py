@@ -3,7 +3,7 @@
 GradclinicError
 ├── InvalidSpec              what was posted is wrong; `faults` lists every place
 ├── InvalidHistory           a history that cannot be read, or lacks what was asked of it
-├── NotFound                 no such job, run or fix
+├── NotFound                 no such job, run, sweep or fix
 ├── Conflict                 right request, wrong moment
 │   ├── DiagnosisNotReady    the baseline is not trained yet: ask again later
 │   ├── NoDiagnosis          the job ended without one
@@ -60,7 +60,8 @@ class NotFound(GradclinicError):
     code = "not_found"
 
     def __init__(self, kind: str, id: str) -> None:
-        super().__init__(f"There is no {kind} {id!r}. It may have been deleted; `GET /v1/jobs` lists what there is.")
+        where = f"/v1/{kind}s" if kind in {"sweep", "dataset"} else "/v1/jobs"
+        super().__init__(f"There is no {kind} {id!r}. It may have been deleted; `GET {where}` lists what there is.")
 
 
 class Conflict(GradclinicError):

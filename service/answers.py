@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gradclinic.contract.job import LIVE, Job, Page, Run
+from gradclinic.contract.sweep import Sweep, SweepSummary
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
+SweepT = TypeVar("SweepT", bound=SweepSummary)
 
 RETRY_AFTER = "1"
 """Seconds after which a live job is worth another look. `Prefer: wait` is the better way."""
@@ -46,13 +48,29 @@ def answer_list(
     return answer(page, headers=headers)
 
 
-def answer_jobs(page: Page[Job], request: Request) -> Response:
-    """Answer with a page of jobs, and name the next page the way RFC 8288 does."""
+def answer_page(page: Page[ItemT], request: Request) -> Response:
+    """Answer with a page of a list, and name the next page the way RFC 8288 does."""
     headers = {"Cache-Control": "private, no-cache"}
     if page.next_cursor is not None:
         following = request.url.include_query_params(cursor=page.next_cursor)
         headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
-    return answer_list([with_links(job) for job in page.items], page.next_cursor, headers)
+    return answer_list(page.items, page.next_cursor, headers)
+
+
+def answer_jobs(page: Page[Job], request: Request) -> Response:
+    """Answer with a page of jobs, each with its links."""
+    return answer_page(page.model_copy(update={"items": [with_links(job) for job in page.items]}), request)
+
+
+def answer_sweep(sweep: Sweep, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with a sweep and its links."""
+    return answer(sweep_with_links(sweep), status, headers_of_sweep(sweep) | dict(headers or {}))
+
+
+def headers_of_sweep(sweep: SweepSummary) -> dict[str, str]:
+    """Return the headers that every answer with a sweep carries."""
+    said = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
+    return said | ({"Retry-After": RETRY_AFTER} if sweep.status == "live" else {})
 
 
 def etag(job: Job) -> str:
@@ -75,6 +93,8 @@ def with_links(job: Job) -> Job:
         "runs": f"{here}/runs",
         "cancel": f"{here}/cancel",
     }
+    if job.sweep is not None:
+        links["sweep"] = f"/v1/sweeps/{job.sweep}"
     return job.model_copy(update={"links": links})
 
 
@@ -85,3 +105,15 @@ def run_with_links(run: Run) -> Run:
     if run.job_id is not None:
         links["job"] = f"/v1/jobs/{run.job_id}"
     return run.model_copy(update={"links": links})
+
+
+def sweep_with_links(sweep: SweepT) -> SweepT:
+    """Return the sweep with the addresses of all that belongs to it."""
+    here = f"/v1/sweeps/{sweep.id}"
+    links = {
+        "self": here,
+        "table": f"{here}?format=csv",
+        "jobs": f"/v1/jobs?sweep={sweep.id}",
+        "cancel": f"{here}/cancel",
+    }
+    return sweep.model_copy(update={"links": links})

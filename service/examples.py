@@ -30,3 +30,16 @@ DEEP_SIGMOID: dict[str, Any] = {
     "verification": {"fixes": 3, "seeds": 3},
 }
 """Twenty sigmoid layers: the first ones get no gradient, and nothing is learned."""
+
+SWEEP: dict[str, Any] = {
+    "name": "rates-and-batches",
+    "model": {
+        "layers": [{"type": "Linear", "out_features": 32}, {"type": "ReLU"}, {"type": "Linear", "out_features": 10}]
+    },
+    "data": {"type": "digits"},
+    "loss": {"type": "CrossEntropyLoss"},
+    "optimizer": {"type": "SGD", "lr": 0.1},
+    "training": {"steps": 200},
+    "sweep": {"/optimizer/lr": [0.1, 0.01, 0.001], "/training/batch_size": [32, 64]},
+}
+"""Six jobs: three learning rates, each with two batch sizes."""

@@ -21,6 +21,7 @@ class Filters(BaseModel):
     status: JobStatus | None = Field(None, description="Only jobs with this status.")
     health: Health | None = Field(None, description="Only jobs with this health.")
     name: str | None = Field(None, max_length=200, description="Only jobs with this name.")
+    sweep: str | None = Field(None, max_length=100, description="Only jobs of this sweep.")
     label: list[str] = Field(
         default_factory=list, max_length=32, description="Only jobs with this label, `key:value`; all of several."
     )

@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from gradclinic.contract.spec import JobSpec
-from service.examples import DEEP_SIGMOID
+from gradclinic.contract.sweep import SweepSpec
+from service.examples import DEEP_SIGMOID, SWEEP
 from service.problems import MEDIA_TYPE, Problem
 
 REFERENCE = "#/components/schemas/{model}"
@@ -22,6 +23,7 @@ A class or keyword that PyTorch has is called what PyTorch calls it. Every error
 
 TAGS = [
     {"name": "jobs", "description": "Submitted specs and all that follows from them."},
+    {"name": "sweeps", "description": "One spec under many values, and what came of each."},
     {"name": "runs", "description": "Single trainings, their histories and diagnoses."},
     {"name": "specs", "description": "Checking a spec without training it."},
     {"name": "catalogues", "description": "What can be asked for and what can be found."},
@@ -39,19 +41,31 @@ _PROBLEMS = {
     503: "The database does not answer.",
 }
 
-POSTED_SPEC: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "A job spec.",
-        "content": {
-            "application/json": {
-                "schema": {"$ref": REFERENCE.format(model="JobSpec")},
-                "examples": {"deep-sigmoid": {"summary": "Twenty sigmoid layers on digits", "value": DEEP_SIGMOID}},
-            }
-        },
+
+def _posted(model: str, description: str, examples: dict[str, Any]) -> dict[str, Any]:
+    content = {"schema": {"$ref": REFERENCE.format(model=model)}, "examples": examples}
+    return {"requestBody": {"required": True, "description": description, "content": {"application/json": content}}}
+
+
+POSTED_SPEC: dict[str, Any] = _posted(
+    "JobSpec", "A job spec.", {"deep-sigmoid": {"summary": "Twenty sigmoid layers on digits", "value": DEEP_SIGMOID}}
+)
+"""For `openapi_extra` of a route that takes a job spec."""
+
+POSTED_SWEEP: dict[str, Any] = _posted(
+    "SweepSpec",
+    "A job spec with a sweep beside it. What the sweep sets need not be in the spec.",
+    {"rates": {"summary": "Three learning rates with two batch sizes each", "value": SWEEP}},
+)
+"""For `openapi_extra` of the route that takes a sweep."""
+
+SWEEP_TABLE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The sweep; as CSV its table, with a column for each pointer.",
+        "content": {"text/csv": {"schema": {"type": "string"}}},
     }
 }
-"""For `openapi_extra` of a route that takes a job spec."""
+"""For `responses` of the route that shows a sweep."""
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -80,7 +94,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
     )
     schemas: dict[str, Any] = document["components"]["schemas"]
-    for model in (JobSpec, Problem):
+    for model in (JobSpec, SweepSpec, Problem):
         schema = model.model_json_schema(ref_template=REFERENCE)
         for name, definition in (*schema.pop("$defs", {}).items(), (model.__name__, schema)):
             if schemas.setdefault(name, definition) != definition:

@@ -1,23 +1,28 @@
-"""Taking a job in: check the spec, add the job, remember the answer, and ring the bell once that is committed."""
+"""Taking jobs in, one or those of a sweep: check the specs, add the jobs, remember the answer, and ring the bell once that
+is committed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Header
 
-from gradclinic.contract.job import Job
+from gradclinic.contract.combinations import check_combinations, combinations_of
 from gradclinic.contract.limits import Limits
-from service.answers import headers_of, with_links
-from service.posted import check_document
-from service.provided import GivenBell, GivenLimits, GivenStore
+from service.answers import headers_of, headers_of_sweep, sweep_with_links, with_links
+from service.posted import Accepted, check_document
+from service.provided import GivenBell, GivenLimits, GivenSettings, GivenStore
 from store.bell import Bell
 from store.idempotency import StoredAnswer, keep_answer, recall_answer
 from store.jobs import add_job
-from store.transactions import Store
+from store.sweeps import NewJob, add_sweep, job_ids_of
+from store.transactions import Store, Writer
 
 IdempotencyKey = Annotated[
     str | None,
@@ -32,9 +37,9 @@ IdempotencyKey = Annotated[
 
 @dataclass(frozen=True)
 class Submission:
-    """What came of a submitted spec: the answer, and the job that it is about."""
+    """What came of a submitted document: the answer, and the id of the job or sweep that it is about."""
 
-    job_id: str
+    id: str
     answer: StoredAnswer
     replayed: bool
 
@@ -51,6 +56,7 @@ class Intake:
     store: Store
     bell: Bell
     limits: Limits
+    max_sweep: int
 
     def submit(self, document: Any, *, key: str | None = None, to: str = "/v1/jobs") -> Submission:
         """Add the job that a document describes, or recall the one that the same request made before.
@@ -59,41 +65,75 @@ class Intake:
             InvalidSpec: The document is wrong; `faults` lists every place.
             KeyReused: The key came with another document before.
         """
-        fingerprint = _fingerprint(to, document)
+
+        def prepare() -> Callable[[Writer], StoredAnswer]:
+            accepted = self._check(document)
+            return lambda writer: self._add_job(writer, accepted)
+
+        return self._act_once(key, _fingerprint(to, document), prepare)
+
+    def submit_sweep(self, document: Any, *, key: str | None = None) -> Submission:
+        """Add a job for every combination of a sweep, all or none, or recall those that the same request made before.
+
+        Raises:
+            InvalidSpec: The document is wrong; `faults` lists every place, with the combinations it is wrong in.
+            KeyReused: The key came with another document before.
+        """
+
+        def prepare() -> Callable[[Writer], StoredAnswer]:
+            accepted = check_combinations(combinations_of(document, self.max_sweep), self._check)
+            found = [NewJob(one.document, one.spec, one.resolved.steps) for one in accepted]
+            return lambda writer: self._add_sweep(writer, document, found)
+
+        return self._act_once(key, _fingerprint("/v1/sweeps", document), prepare)
+
+    def _check(self, document: Any) -> Accepted:
+        return check_document(document, self.limits)
+
+    def _act_once(
+        self, key: str | None, fingerprint: str, prepare: Callable[[], Callable[[Writer], StoredAnswer]]
+    ) -> Submission:
+        """Prepare and act, or recall the answer to the same request."""
         if key is not None and (known := self._recall(key, fingerprint)):
             return known
-        accepted = check_document(document, self.limits)  # may take seconds: no transaction is open meanwhile
+        act = prepare()  # may take seconds: no transaction is open meanwhile
         with self.store.writing() as writer:
             if key is not None and (kept := recall_answer(writer, key, fingerprint)):
-                return _replay(kept)
-            job = add_job(writer, document=accepted.document, spec=accepted.spec, steps=accepted.resolved.steps)
-            answer = _answer_for(job)
+                return _submission(kept, replayed=True)
+            answer = act(writer)
             if key is not None:
                 keep_answer(writer, key, fingerprint, answer)
-            writer.after_commit(lambda: self.bell.ring(job.id))
-        return Submission(job.id, answer, replayed=False)
+        return _submission(answer)
+
+    def _add_job(self, writer: Writer, accepted: Accepted) -> StoredAnswer:
+        job = add_job(writer, document=accepted.document, spec=accepted.spec, steps=accepted.resolved.steps)
+        writer.after_commit(lambda: self.bell.ring(job.id))
+        headers = headers_of(job) | {"Location": f"/v1/jobs/{job.id}"}
+        return StoredAnswer(202, with_links(job).model_dump_json(), headers)
+
+    def _add_sweep(self, writer: Writer, document: dict[str, Any], found: list[NewJob]) -> StoredAnswer:
+        sweep = add_sweep(writer, document=document, combinations=found)
+        for job_id in job_ids_of(writer, sweep.id):
+            writer.after_commit(partial(self.bell.ring, job_id))
+        headers = headers_of_sweep(sweep) | {"Location": f"/v1/sweeps/{sweep.id}"}
+        return StoredAnswer(202, sweep_with_links(sweep).model_dump_json(), headers)
 
     def _recall(self, key: str, fingerprint: str) -> Submission | None:
         with self.store.reading() as reader:
             kept = recall_answer(reader, key, fingerprint)
-        return None if kept is None else _replay(kept)
+        return None if kept is None else _submission(kept, replayed=True)
 
 
-async def provide_intake(store: GivenStore, bell: GivenBell, limits: GivenLimits) -> Intake:
+async def provide_intake(store: GivenStore, bell: GivenBell, limits: GivenLimits, settings: GivenSettings) -> Intake:
     """Return what takes jobs in."""
-    return Intake(store, bell, limits)
+    return Intake(store, bell, limits, settings.max_sweep)
 
 
 GivenIntake = Annotated[Intake, Depends(provide_intake)]
 
 
-def _answer_for(job: Job) -> StoredAnswer:
-    headers = headers_of(job) | {"Location": f"/v1/jobs/{job.id}"}
-    return StoredAnswer(202, with_links(job).model_dump_json(), headers)
-
-
-def _replay(kept: StoredAnswer) -> Submission:
-    return Submission(str(json.loads(kept.body)["id"]), kept, replayed=True)
+def _submission(answer: StoredAnswer, *, replayed: bool = False) -> Submission:
+    return Submission(str(json.loads(answer.body)["id"]), answer, replayed=replayed)
 
 
 def _fingerprint(to: str, document: Any) -> str:

@@ -1,4 +1,4 @@
-"""Waiting for a job to end: `Prefer: wait=N` (RFC 7240) or `?wait=N`. No connection is held while it waits."""
+"""Waiting for a job or a sweep to end: `Prefer: wait=N` (RFC 7240) or `?wait=N`. No connection is held while it waits."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
 
 from gradclinic.contract.job import LIVE, Job
+
+SeenT = TypeVar("SeenT")
 
 MAX_WAIT = 60
 """Seconds that an answer is held at most; many proxies cut a silent connection soon after."""
@@ -40,15 +42,20 @@ Wait = Annotated[int, Depends(asked_to_wait)]
 
 async def wait_for_end(request: Request, seconds: int, look: Callable[[], Job]) -> Job:
     """Look again and again until the job has ended, the time is up, the caller is gone, or the service stops."""
+    return await wait_while(lambda job: job.status in LIVE, request, seconds, look)
+
+
+async def wait_while(live: Callable[[SeenT], bool], request: Request, seconds: int, look: Callable[[], SeenT]) -> SeenT:
+    """Look again and again while what is seen is live; see `wait_for_end`."""
     started = time.monotonic()
-    job = await run_in_threadpool(look)
-    while job.status in LIVE and (waited := time.monotonic() - started) < seconds:
+    seen = await run_in_threadpool(look)
+    while live(seen) and (waited := time.monotonic() - started) < seconds:
         if request.app.state.stopping.is_set() or await request.is_disconnected():
             break
         pause = min(max(waited * PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE, seconds - waited)
         await asyncio.sleep(pause)
-        job = await run_in_threadpool(look)
-    return job
+        seen = await run_in_threadpool(look)
+    return seen
 
 
 def preference_applied(seconds: int) -> dict[str, str]:

@@ -45,7 +45,7 @@ async def create_job(  # noqa: PLR0913, PLR0917 - FastAPI passes them all by key
     taken = await run_in_threadpool(intake.submit, await run_in_threadpool(load_json, body), key=key)
     if not wait:
         return Response(taken.answer.body, taken.answer.status, taken.headers, "application/json")
-    job = await wait_for_end(request, wait, partial(_look, store, taken.job_id))
+    job = await wait_for_end(request, wait, partial(_look, store, taken.id))
     location = {"Location": taken.headers["Location"]}
     return answer_job(job, 202, location | preference_applied(wait))
 

@@ -31,7 +31,11 @@ def read_csv(source: Source, file: BinaryIO, target: str, max_numbers: int) -> R
     Raises:
         InvalidSpec: It is not CSV, a value is missing or is no number, or there is no such column.
     """
-    rows = _rows_of(source, file)
+    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        return _read_rows(source, _rows_of(source, text), target, max_numbers)
+
+
+def _read_rows(source: Source, rows: Iterator[list[str]], target: str, max_numbers: int) -> RawData:
     header = [name.strip() for name in next(rows, [])]
     if header and all(_is_number(name) for name in header):
         raise source.refusal("begins with numbers: it has no header.", "the names of the columns in the first line")
@@ -47,8 +51,7 @@ def read_csv(source: Source, file: BinaryIO, target: str, max_numbers: int) -> R
     return as_raw(source, target, np.concatenate(blocks), targets.finish())
 
 
-def _rows_of(source: Source, file: BinaryIO) -> Iterator[list[str]]:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+def _rows_of(source: Source, text: io.TextIOWrapper) -> Iterator[list[str]]:
     try:
         lines = _lines_of(source, text)
         first = next((line for line in lines if line.strip()), "")
@@ -61,8 +64,6 @@ def _rows_of(source: Source, file: BinaryIO) -> Iterator[list[str]]:
         raise source.refusal(f"is not CSV, or cut off: {error}.", "a whole CSV file") from error
     except UnicodeDecodeError as error:
         raise source.refusal(f"is not text in UTF-8: {error.reason}.", "a CSV file in UTF-8") from error
-    finally:
-        text.detach()  # the file is closed by whoever opened it
 
 
 def _lines_of(source: Source, text: io.TextIOWrapper) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pydantic_core import PydanticCustomError
 
 from gradclinic.contract.data import AnyData
 from gradclinic.contract.dataset import DataFacts, facts_of_rows, misfits_of
+from gradclinic.contract.file_data import Inline
 from gradclinic.errors import Fault, InvalidSpec
 from gradclinic.files.files import Files
 from gradclinic.files.readers import read_facts
@@ -19,7 +20,9 @@ def facts_of(data: AnyData, files: Files | None = None) -> DataFacts:
             asked of it; every fault has its place under `/data`.
     """
     raw = data.raw_facts()
-    if raw is None:
+    if raw is None or isinstance(
+        data, Inline
+    ):  # of inline data the contract knows the shapes, and not whether they fit
         raw = read_facts(data, files)
         if misfits := misfits_of(data, raw):
             raise InvalidSpec([_fault(misfit) for misfit in misfits])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from gradclinic.errors import Fault, InvalidSpec
 
 Stamp = tuple[str, int, int]
 """Path, size and time of the last change: while they stay, so does what was read."""
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in memory, which is no one's business and different each time
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class Source:
         except InvalidSpec:
             raise
         except Exception as error:
-            reason = str(error).split("\n", maxsplit=1)[0][:120].rstrip(". ") or type(error).__name__
+            reason = _ADDRESS.sub("", str(error).split("\n", maxsplit=1)[0])[:120].rstrip(". ")
+            reason = reason or type(error).__name__
             raise self.refusal(f"is damaged, or cut off: {reason}.", expected, key=key) from error
 
 

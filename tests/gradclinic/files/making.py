@@ -14,9 +14,9 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
+from gradclinic.contract.base import SpecModel
 from gradclinic.contract.data import AnyData, Data
 from gradclinic.contract.parse import parse_document
-from gradclinic.contract.base import SpecModel
 from gradclinic.errors import Fault, InvalidSpec
 from gradclinic.files import Files, RawData, facts_of, read_rows
 

@@ -8,7 +8,9 @@ import typer
 
 from gradclinic.cli.exits import FailOn
 
-SpecPath = Annotated[str, typer.Argument(metavar="SPEC", help="A job spec in JSON; - reads standard input.")]
+SpecPath = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A job spec in JSON or YAML (.yaml, .yml); - reads standard input.")
+]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Url = Annotated[
     str | None, typer.Option("--url", help="The service; GRADCLINIC_URL, else http://127.0.0.1:8000.", metavar="URL")

@@ -1,6 +1,7 @@
 """Reading a spec from a file or from standard input, and finding a JSON pointer's place in its text.
 
-The one place that knows what a spec's text looks like; it says nothing about what is in it.
+JSON or YAML, by the name of the file; what comes in at standard input is JSON where it begins with a bracket. Nothing is
+said about what is in it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from typing import Any
 
 import typer
 
+from gradclinic.cli.yaml_text import NotYaml, find_span, read_yaml
+from gradclinic.contract.naming import keys_of
 from gradclinic.contract.parse import load_json
+from gradclinic.errors import Fault, InvalidSpec
 
 STANDARD_INPUT = "-"
+YAML_ENDINGS = (".yaml", ".yml")
 
 _BLANK = " \t\n\r"
 _decoder = json.JSONDecoder()
@@ -38,40 +43,41 @@ class Source:
 
     name: str
     text: str
+    is_yaml: bool = False
 
     def load(self) -> Any:
         """Read the text into plain objects.
 
         Raises:
-            InvalidSpec: It is not JSON.
+            InvalidSpec: It is not JSON, or not YAML.
         """
-        return load_json(self.text)
+        if not self.is_yaml:
+            return load_json(self.text)
+        try:
+            return read_yaml(self.text).value
+        except NotYaml as error:
+            expected = "a job spec in YAML, or the same in JSON"
+            raise InvalidSpec([Fault("", f"This is not YAML that can be read: {error}.", expected)]) from None
 
     def place_of(self, pointer: str) -> Place | None:
         """Find where the value at a JSON pointer stands, or the nearest value around it; None where it leads nowhere.
 
         In a text that cannot be read it is the place where reading ended.
         """
-        try:
-            json.loads(self.text)
-        except json.JSONDecodeError as error:
-            return _place(self.text, error.pos, error.pos + 1)
-        except (ValueError, RecursionError):
-            return None
-        keys = [key.replace("~1", "/").replace("~0", "~") for key in pointer.split("/")[1:]]
-        span = _find(self.text, keys)
+        span = (_span_in_yaml if self.is_yaml else _span_in_json)(self.text, keys_of(pointer))
         return None if span is None else _place(self.text, *span)
 
 
 def read_source(path: str) -> Source:
     """Read a file, or standard input for `-`."""
     if path == STANDARD_INPUT:
-        return Source("standard input", _decode(sys.stdin.buffer.read(), "standard input"))
+        text = _decode(sys.stdin.buffer.read(), "standard input")
+        return Source("standard input", text, is_yaml=not text.lstrip(_BLANK).startswith(("{", "[")))
     try:
         raw = Path(path).read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror or error}.") from error
-    return Source(path, _decode(raw, path))
+    return Source(path, _decode(raw, path), is_yaml=path.lower().endswith(YAML_ENDINGS))
 
 
 def _decode(raw: bytes, name: str) -> str:
@@ -79,6 +85,23 @@ def _decode(raw: bytes, name: str) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{name} is not UTF-8 text: byte {error.start} is {raw[error.start]:#x}.") from error
+
+
+def _span_in_yaml(text: str, keys: list[str]) -> tuple[int, int] | None:
+    try:
+        return find_span(read_yaml(text), keys)
+    except NotYaml as error:
+        return error.at, error.at + 1
+
+
+def _span_in_json(text: str, keys: list[str]) -> tuple[int, int] | None:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.pos, error.pos + 1
+    except (ValueError, RecursionError):
+        return None
+    return _find(text, keys)
 
 
 def _find(text: str, keys: list[str]) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic_core import PydanticCustomError
 
 from gradclinic.contract.data import AnyData
-from gradclinic.contract.dataset import DataFacts, facts_of_rows, misfits_of
+from gradclinic.contract.dataset import DataFacts, RawFacts, facts_of_rows, misfits_of
 from gradclinic.contract.file_data import Inline
 from gradclinic.errors import Fault, InvalidSpec
 from gradclinic.files.files import Files
@@ -23,10 +23,19 @@ def facts_of(data: AnyData, files: Files | None = None) -> DataFacts:
     if raw is None or isinstance(
         data, Inline
     ):  # of inline data the contract knows the shapes, and not whether they fit
-        raw = read_facts(data, files)
-        if misfits := misfits_of(data, raw):
-            raise InvalidSpec([_fault(misfit) for misfit in misfits])
+        raw = check_asked(data, read_facts(data, files))
     return facts_of_rows(data, raw)
+
+
+def check_asked(data: AnyData, raw: RawFacts) -> RawFacts:
+    """Return what a data set holds, if that can give what was asked of it.
+
+    Raises:
+        InvalidSpec: It cannot.
+    """
+    if misfits := misfits_of(data, raw):
+        raise InvalidSpec([_fault(misfit) for misfit in misfits])
+    return raw
 
 
 def _fault(misfit: Exception) -> Fault:

@@ -16,7 +16,7 @@ from service.keys import KeyRing, require_key
 from service.openapi import TAGS, document_openapi, v1_problems
 from service.posted import check_document
 from service.problems import register_handlers
-from service.routes import catalogues, docs, jobs, probes, runs, specs, sweeps
+from service.routes import catalogues, docs, jobs, probes, runs, schema, specs, sweeps
 from store.bell import Bell
 from store.engine import make_engine
 from store.schema import ensure_schema
@@ -24,7 +24,7 @@ from store.settings import Settings
 from store.transactions import Store
 
 VERSION = "0.1.0"
-V1_ROUTES = (jobs.router, sweeps.router, runs.router, specs.router, catalogues.router)
+V1_ROUTES = (jobs.router, sweeps.router, runs.router, specs.router, catalogues.router, schema.router)
 
 
 def create_app(settings: Settings) -> FastAPI:

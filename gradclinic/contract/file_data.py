@@ -34,7 +34,7 @@ DatasetId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-
 
 
 class _FileOrUpload(Dataset):
-    path: RelativePath | None = None
+    path: RelativePath | None = Field(None, description="Path under the data root, with forward slashes.")
     dataset: DatasetId | None = Field(None, description="An uploaded data set (`POST /v1/datasets`), instead of path.")
 
     @model_validator(mode="after")
@@ -48,7 +48,7 @@ class ImageFolder(Dataset):
     """A folder with a folder of images for each class, under the data root."""
 
     type: Literal["image_folder"]
-    path: RelativePath
+    path: RelativePath = Field(description="The folder, under the data root.")
     size: Annotated[int, Field(ge=1, le=4096)] = Field(32, description="Images are scaled to this height and width.")
     grayscale: bool = Field(False, description="Make one channel of three.")
 
@@ -57,8 +57,8 @@ class Idx(Dataset):
     """MNIST's own file format, plain or gzip, under the data root."""
 
     type: Literal["idx"]
-    images: RelativePath
-    labels: RelativePath
+    images: RelativePath = Field(description="The file of the images, under the data root.")
+    labels: RelativePath = Field(description="The file of their labels, under the data root.")
     flatten: bool = Field(False, description="Give [height * width] instead of [1, height, width].")
 
 

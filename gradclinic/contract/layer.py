@@ -14,7 +14,7 @@ from gradclinic.contract.naming import LayerName
 class LayerSpec(SpecModel):
     """What every layer carries."""
 
-    name: LayerName | None = None
+    name: LayerName | None = Field(None, description="A name of your own, unique among the layer's siblings.")
 
 
 class WeightedLayer(LayerSpec):

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from gradclinic.contract.catalogue import FixInfo, LayerInfo, RuleInfo
+from gradclinic.contract.schema import spec_schema
 from gradclinic.diagnosis import RULES, THRESHOLDS
 from tests.service.hands import Service
 
@@ -102,3 +103,9 @@ class TestPage:
     )
     def test_assets_have_their_type(self, embedded: Service, asset: str, kind: str):
         assert embedded.client.get(f"/docs/{asset}").headers["Content-Type"].startswith(kind)
+
+
+def test_the_schema_of_a_spec_is_the_one_that_the_command_line_prints(embedded: Service):
+    answer = embedded.client.get("/v1/schema")
+    assert answer.headers["Content-Type"] == "application/schema+json"
+    assert answer.json() == spec_schema()

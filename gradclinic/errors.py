@@ -7,7 +7,8 @@ GradclinicError
 ├── Conflict                 right request, wrong moment
 │   ├── DiagnosisNotReady    the baseline is not trained yet: ask again later
 │   ├── NoDiagnosis          the job ended without one
-│   └── JobIsLive            a live job cannot be deleted
+│   ├── JobIsLive            a live job cannot be deleted
+│   └── DatasetInUse         a data set that a live job trains on cannot be deleted
 ├── KeyReused                an idempotency key that came with another body before
 ├── LeaseLost                another attempt holds the job now: stop, and write nothing
 ├── TrainingCancelled        the user asked a running training to stop
@@ -90,6 +91,12 @@ class JobIsLive(Conflict):
     """The job is still queued or at work."""
 
     code = "job_is_live"
+
+
+class DatasetInUse(Conflict):
+    """A job that is still queued or at work trains on the data set."""
+
+    code = "dataset_in_use"
 
 
 class KeyReused(GradclinicError):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from gradclinic.contract.limits import Limits
+from gradclinic.contract.limits import MIB, Limits
 
 PREFIX = "GRADCLINIC_"
 
@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     reannounce_seconds: float = Field(5.0, gt=0, description="How long an announced job may wait unclaimed.")
     dispatch_interval: float = Field(0.05, gt=0, description="Seconds between two looks at the job table.")
     max_sweep: int = Field(100, ge=1, le=10_000, description="How many jobs one sweep may make.")
+    max_upload: int = Field(256 * MIB, ge=1, description="Bytes that one uploaded data set may have.")
     limits: Limits = Field(default_factory=limits_from_environment, description="How large a posted model may be.")
 
     @field_validator("api_keys", mode="before")

@@ -153,3 +153,23 @@ idempotency_keys = Table(
     Column("created_at", UtcDateTime, nullable=False, index=True),
     Column("answer", Text, nullable=False),
 )
+
+datasets = Table(
+    "datasets",
+    metadata,
+    _id("id", primary_key=True),
+    Column("name", String(200)),
+    Column("kind", String(16), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "created_at", "id"),
+)
+
+dataset_chunks = Table(
+    "dataset_chunks",
+    metadata,
+    _id("dataset_id", ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("payload", LargeBinary, nullable=False),
+)

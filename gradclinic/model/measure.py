@@ -137,6 +137,8 @@ def _words_of(attempt: Callable[[], object]) -> str | None:
     """Return what PyTorch says to an attempt that should fail; None if it says nothing of use."""
     try:
         attempt()
+    except Warning as warning:  # where warnings are errors
+        return _words(warning)
     except TypeError:  # a size that was to be inferred is missing
         return None
     except TORCH_ERRORS as error:

@@ -16,6 +16,9 @@ from gradclinic.model.sample import Shape
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
+CALLS = {"RNN": 1, "GRU": 3, "LSTM": 1}
+"""Operators called a step, as the time they take on a CPU tells; an LSTM is one operator there."""
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -45,17 +48,20 @@ def _recurrent(layer: Recurrent, shape: Shape) -> Steps:
     products = sum(gates * hidden * (size + out) + hidden * projected for size in incoming)
     runs = steps * directions * layer.num_layers
     output = (directions * out,) if layer.output == "last" else (steps, directions * out)
-    return Steps(output, 2 * steps * directions * products, runs * (gates * hidden + hidden + out), runs)
+    return Steps(
+        output, 2 * steps * directions * products, runs * (gates * hidden + hidden + out), CALLS[layer.type] * runs
+    )
 
 
 def _attention(layer: MultiheadAttention, shape: Shape) -> Steps:
     """Count self-attention over (T, E): 8 T E^2 FLOPs for the four projections, 4 T T' E for scores and weighted sums.
 
-    T' is T and the places that are added to keys and values. Held are the projections and two matrices of T x T' a head.
+    T' is T and the places that are added to keys and values. Held are the projections and, with dropout, two matrices of
+    T x T' a head; without it, PyTorch's fused attention computes them again.
     """
     steps, size = shape
     seen = steps + layer.add_bias_kv + layer.add_zero_attn
-    held = 5 * steps * size + 2 * layer.num_heads * steps * seen
+    held = 5 * steps * size + (2 * layer.num_heads * steps * seen if layer.dropout > 0 else 0)
     return Steps(shape, 8 * steps * size**2 + 4 * steps * seen * size, held, 8)
 
 
@@ -63,7 +69,9 @@ def _transformer(layer: TransformerEncoderLayer, shape: Shape) -> Steps:
     """Count self-attention over (T, E) as above, and 4 T E D FLOPs for a feed-forward network of size D."""
     steps, size = shape
     flops = 8 * steps * size**2 + 4 * steps**2 * size + 4 * steps * size * layer.dim_feedforward
-    held = 9 * steps * size + 2 * layer.nhead * steps**2 + 2 * steps * layer.dim_feedforward
+    held = (
+        9 * steps * size + 2 * steps * layer.dim_feedforward + (2 * layer.nhead * steps**2 if layer.dropout > 0 else 0)
+    )
     return Steps(shape, flops, held, 20)
 
 

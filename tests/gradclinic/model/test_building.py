@@ -98,6 +98,43 @@ class TestValues:
         y = of["layers.head"](of["layers.tail[0].layers.0"](y))
         assert torch.equal(network(x), y)
 
+    def test_combinators_join_what_their_layers_give(self):
+        network = build(
+            [
+                {"type": "Dense", "times": 2, "layers": [linear(2)]},
+                {"type": "Parallel", "merge": "concat", "branches": [[linear(3)], [{"type": "Tanh"}]]},
+                {"type": "Parallel", "merge": "sum", "branches": [[linear(2)], [linear(2)], [linear(2)]]},
+            ]
+        )
+        of = dict(network.named_modules())
+        y = x = torch.linspace(-1, 1, 12).reshape(2, 6)
+        for turn in (0, 1):
+            y = torch.cat([y, of[f"layers.0[{turn}].layers.0"](y)], dim=1)
+        y = torch.cat([of["layers.1.branches.0.0"](y), torch.tanh(y)], dim=1)
+        y = sum(of[f"layers.2.branches.{index}.0"](y) for index in range(3))
+        assert torch.equal(network(x), y)
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            {"type": "Residual", "layers": [{"type": "ReLU", "inplace": True}]},
+            {"type": "Residual", "layers": [{"type": "Identity"}], "shortcut": [{"type": "ReLU", "inplace": True}]},
+            {
+                "type": "Parallel",
+                "merge": "sum",
+                "branches": [[{"type": "ReLU", "inplace": True}], [{"type": "Identity"}]],
+            },
+            {
+                "type": "Parallel",
+                "merge": "sum",
+                "branches": [[{"type": "Identity"}], [{"type": "ReLU", "inplace": True}]],
+            },
+        ],
+    )
+    def test_a_layer_that_works_in_place_does_not_change_what_is_joined(self, layer):
+        x = torch.linspace(-1, 1, 12).reshape(2, 6)
+        assert torch.equal(build([layer])(x), x + torch.relu(x))
+
     def test_layers_that_work_in_place_leave_the_data_alone(self):
         network = build([{"type": "Residual", "layers": [{"type": "ReLU", "inplace": True}]}, linear(1)])
         x = -torch.ones(2, 6)

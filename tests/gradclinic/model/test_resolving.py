@@ -101,6 +101,7 @@ class TestShapes:
         assert resolved.flops_per_step == sum(layer.flops_per_step for layer in resolved.layers)
         assert resolved.layers_unrolled == 7
         assert (resolved.output_shape, resolved.task, resolved.classes) == ([10], "classification", 10)
+        assert 0.05 < resolved.seconds_estimate < 5
         assert (resolved.train_rows, resolved.validation_rows, resolved.steps) == (1438, 359, 400)
 
     def test_images_are_flattened(self, spec_of):
@@ -175,7 +176,7 @@ class TestFaults:
         [
             ({"start_dim": 2}, "start_dim"),
             ({"start_dim": -3}, "start_dim"),
-            ({"end_dim": 10**30}, "end_dim"),
+            ({"end_dim": 10**9}, "end_dim"),
             ({"start_dim": 0}, "start_dim"),
             ({"start_dim": -2, "end_dim": -1}, "start_dim"),
             ({"start_dim": 1, "end_dim": 0}, "start_dim"),
@@ -194,9 +195,7 @@ class TestFaults:
         ("init", "words"),
         [
             ({"type": "dirac_"}, "convolutions alone"),
-            ({"type": "constant_", "val": 1e39}, "PyTorch says"),
             ({"type": "uniform_", "a": -3e38, "b": 3e38}, "PyTorch says"),
-            ({"type": "kaiming_normal_", "a": 1e200}, "PyTorch says"),
         ],
     )
     def test_functions_that_cannot_set_a_weight(self, faults_of, init, words):
@@ -207,7 +206,7 @@ class TestFaults:
         assert list(own) == ["/model/layers/0/init/weight"]
 
     def test_a_function_that_cannot_set_a_bias(self, faults_of):
-        faults = faults_of([linear(10, init={"bias": {"type": "constant_", "val": 1e39}})])
+        faults = faults_of([linear(10, init={"bias": {"type": "uniform_", "a": -3e38, "b": 3e38}})])
         assert list(faults) == ["/model/layers/0/init/bias"]
 
     def test_what_only_pytorch_objects_to_is_quoted(self, faults_of, monkeypatch):
@@ -215,6 +214,79 @@ class TestFaults:
         monkeypatch.setattr("gradclinic.model.measure.fitted_keywords", lambda _layer, _shape: {"in_features": -1})
         fault = faults_of([linear(10)])[f"{MODEL.pointer}/0"]
         assert 'PyTorch says: "' in fault.detail
+
+    @pytest.mark.parametrize(
+        ("layer", "key", "words"),
+        [
+            (
+                {"type": "Conv2d", "out_channels": 4, "kernel_size": 3, "groups": 2},
+                "groups",
+                "the channels of the input, 1",
+            ),
+            ({"type": "Conv2d", "out_channels": 4, "kernel_size": 3, "in_channels": 3}, "in_channels", "[N, 1, 8, 8]"),
+            ({"type": "Conv2d", "out_channels": 4, "kernel_size": 5, "dilation": 2}, "kernel_size", "9 wide"),
+            (
+                {"type": "Conv2d", "out_channels": 4, "kernel_size": 3, "padding": "same", "stride": 2},
+                "stride",
+                "'same'",
+            ),
+            ({"type": "Conv1d", "out_channels": 4, "kernel_size": 3}, "", "[N, channels, length]"),
+            (
+                {"type": "ConvTranspose2d", "out_channels": 4, "kernel_size": 3, "output_padding": 1},
+                "output_padding",
+                "1",
+            ),
+            ({"type": "MaxPool2d", "kernel_size": 9}, "kernel_size", "9 wide"),
+            ({"type": "AvgPool2d", "kernel_size": 2, "padding": 2}, "padding", "half of the window"),
+            ({"type": "AdaptiveAvgPool1d", "output_size": 2}, "", "[N, channels, length]"),
+            ({"type": "Upsample", "size": [2, 2, 2]}, "size", "3 entries for the 2 dimensions"),
+            ({"type": "Upsample", "scale_factor": 2.0, "mode": "linear"}, "mode", "mode linear"),
+            ({"type": "Upsample", "scale_factor": 0.1}, "scale_factor", "nothing is left"),
+            ({"type": "GroupNorm", "num_groups": 2}, "num_groups", "the channels of the input, 1"),
+            ({"type": "InstanceNorm2d", "num_features": 2}, "num_features", "[N, 1, 8, 8]"),
+            ({"type": "BatchNorm3d"}, "", "[N, channels, depth, height, width]"),
+            ({"type": "RMSNorm", "normalized_shape": [8, 9]}, "normalized_shape", "[8, 9]"),
+            ({"type": "Dropout3d"}, "", "[N, channels, depth, height, width]"),
+            ({"type": "GLU", "dim": 1}, "dim", "no half"),
+            ({"type": "Unflatten", "dim": 2, "unflattened_size": [3, 3]}, "unflattened_size", "9 numbers"),
+        ],
+    )
+    def test_keywords_that_do_not_fit_are_told_at_their_key(self, faults_of, layer, key, words):
+        data = {"type": "digits", "flatten": False}
+        faults = faults_of([layer, {"type": "Flatten"}, linear(10)], data=data)
+        where = f"/model/layers/0/{key}" if key else "/model/layers/0"
+        assert list(faults) == [where]
+        assert words in faults[where].detail
+
+    @pytest.mark.parametrize(
+        ("layer", "key"),
+        [
+            ({"type": "Dense", "times": 2, "layers": [linear(8)]}, ""),
+            ({"type": "Dense", "times": 2, "layers": [linear(8)], "dim": 0}, "dim"),
+            ({"type": "Dense", "times": 2, "layers": [{"type": "Flatten"}]}, "layers"),
+            ({"type": "Parallel", "branches": [[linear(8)], [linear(7)]], "merge": "sum"}, "branches"),
+            ({"type": "Parallel", "branches": [[linear(8)], [linear(7)]], "merge": "concat"}, "branches"),
+            ({"type": "Parallel", "branches": [[linear(8)], [linear(7)]], "merge": "concat", "dim": -1}, ""),
+            ({"type": "Parallel", "branches": [[linear(8)], [linear(8)]], "merge": "concat", "dim": 9}, "dim"),
+        ],
+    )
+    def test_what_cannot_be_joined(self, faults_of, layer, key):
+        data = {"type": "digits", "flatten": False}
+        faults = faults_of([layer, {"type": "Flatten"}, linear(10)], data=data)
+        assert list(faults) == ([f"/model/layers/0/{key}"] if key else [])
+
+    def test_layers_after_a_size_that_contradicts_are_looked_at(self, faults_of):
+        layers = [
+            {"type": "Conv2d", "out_channels": 4, "kernel_size": 3, "in_channels": 3},
+            {"type": "BatchNorm2d", "num_features": 3},
+            {"type": "Flatten"},
+            linear(10, in_features=9),
+        ]
+        assert list(faults_of(layers, data={"type": "digits", "flatten": False})) == [
+            "/model/layers/0/in_channels",
+            "/model/layers/1/num_features",
+            "/model/layers/3/in_features",
+        ]
 
     @pytest.mark.parametrize("layers", [[{"type": "ReLU"}], [linear(10, frozen=True)]])
     def test_a_model_with_nothing_to_train(self, faults_of, layers):

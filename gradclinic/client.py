@@ -7,14 +7,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx2
 
 from gradclinic.connection import Connection, json_of, not_understood, path_of, read_as
+from gradclinic.contract.combinations import CHECK_SECONDS
 from gradclinic.contract.diagnosis import Diagnosis, Health
 from gradclinic.contract.job import LIVE, Job, JobStatus, Page, Run
 from gradclinic.contract.resolved import ResolvedSpec
+from gradclinic.contract.sweep import Sweep, SweepSummary
 
 RESTART_SECONDS = 30.0
 """How long `wait` puts up with a service that is gone: long enough for a restart or a new release of it."""
@@ -97,11 +99,13 @@ class Client:
         health: Health | None = None,
         labels: Mapping[str, str] | None = None,
         name: str | None = None,
+        sweep: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page[Job]:
         """List jobs, newest first; pass a page's `next_cursor` on to get the next one."""
-        asked: dict[str, Any] = {"status": status, "health": health, "name": name, "cursor": cursor, "limit": limit}
+        asked: dict[str, Any] = {"status": status, "health": health, "name": name, "sweep": sweep}
+        asked |= {"cursor": cursor, "limit": limit}
         asked["label"] = [f"{key}:{value}" for key, value in (labels or {}).items()]
         return read_as(Page[Job], self._connection.send("GET", "/v1/jobs", params=asked))
 
@@ -173,6 +177,53 @@ class Client:
         """Submit the job's spec with one of its fixes applied, as a job of its own."""
         path = path_of("jobs", job_id, "fixes", fix_id, "apply")
         return read_as(Job, self._connection.send("POST", path, headers={"Idempotency-Key": str(uuid.uuid4())}))
+
+    def submit_sweep(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> Sweep:
+        """Post a spec with a `sweep` beside it: one job for each combination of its values. See `submit` for the key."""
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        # Every combination is checked before the answer comes.
+        answer = self._connection.send("POST", "/v1/sweeps", json=document, headers=headers, hold=CHECK_SECONDS)
+        return read_as(Sweep, answer)
+
+    def sweep(self, sweep_id: str, *, sort: Literal["posted", "best"] = "posted") -> Sweep:
+        """Read a sweep as it is now, with the table that compares its jobs."""
+        return read_as(Sweep, self._connection.send("GET", path_of("sweeps", sweep_id), params={"sort": sort}))
+
+    def sweeps(self, *, cursor: str | None = None, limit: int = 50) -> Page[SweepSummary]:
+        """List sweeps, newest first; pass a page's `next_cursor` on to get the next one."""
+        asked = {"cursor": cursor, "limit": limit}
+        return read_as(Page[SweepSummary], self._connection.send("GET", "/v1/sweeps", params=asked))
+
+    def wait_sweep(
+        self, sweep_id: str, timeout: float | None = None, on_progress: Callable[[Sweep], None] | None = None
+    ) -> Sweep:
+        """Wait until all jobs of a sweep have ended; `on_progress` is called with the sweep now and then. See `wait`."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        sweep = self._held_sweep(sweep_id, 0)
+        while True:
+            if on_progress is not None:
+                on_progress(sweep)
+            began = time.monotonic()
+            left = deadline - began
+            if sweep.status != "live" or left <= 0:
+                return sweep
+            longest = HOLD_SECONDS if on_progress is None else WATCHED_HOLD_SECONDS
+            sweep = self._held_sweep(sweep_id, int(min(longest, left)))
+            if sweep.status == "live":
+                time.sleep(max(0.0, min(began + ROUND_SECONDS, deadline) - time.monotonic()))
+
+    def cancel_sweep(self, sweep_id: str) -> Sweep:
+        """Ask all jobs of a sweep to stop; those that have ended stay as they are."""
+        return read_as(Sweep, self._connection.send("POST", path_of("sweeps", sweep_id, "cancel")))
+
+    def delete_sweep(self, sweep_id: str) -> None:
+        """Delete an ended sweep with its jobs and everything that was recorded of them."""
+        self._connection.send("DELETE", path_of("sweeps", sweep_id))
+
+    def _held_sweep(self, sweep_id: str, hold: int) -> Sweep:
+        headers = {"Prefer": f"wait={hold}"} if hold else {}
+        path = path_of("sweeps", sweep_id)
+        return read_as(Sweep, self._connection.send("GET", path, headers=headers, hold=hold, patience=RESTART_SECONDS))
 
     def _job_if_changed(self, job_id: str, tag: str | None, hold: int) -> tuple[Job | None, str | None]:
         headers = {"If-None-Match": tag} if tag else {}

@@ -9,10 +9,12 @@ import typer
 from gradclinic.cli.histories import history
 from gradclinic.cli.jobs import apply, cancel, show, submit, wait
 from gradclinic.cli.local import run
+from gradclinic.cli.schemas import schema
 from gradclinic.cli.specs import validate
+from gradclinic.cli.sweeps import sweep
 from gradclinic.cli.telling import TellingGroup
 
-COMMANDS = (run, submit, wait, show, apply, cancel, history, validate)
+COMMANDS = (run, submit, wait, show, apply, cancel, sweep, history, validate, schema)
 """Every command, in the order of the help."""
 
 _EPILOG = (

@@ -10,6 +10,7 @@ from gradclinic.report.overview import (
     render_overview,
 )
 from gradclinic.report.resolved import render_resolved
+from gradclinic.report.sweep import render_sweep
 from gradclinic.report.text import render_job, render_text
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "render_job",
     "render_overview",
     "render_resolved",
+    "render_sweep",
     "render_text",
 ]

@@ -211,6 +211,6 @@ def test_show_of_a_live_job_needs_no_diagnosis(stub: StubService):
 def test_the_help_names_every_command_and_code():
     result = call("--help")
     assert result.exit_code == 0
-    for command in ("run", "submit", "wait", "show", "apply", "cancel", "history", "validate"):
+    for command in ("run", "submit", "wait", "show", "apply", "cancel", "sweep", "history", "validate", "schema"):
         assert command in result.stdout
     assert "Exit codes" in result.stdout

@@ -214,7 +214,9 @@ def test_the_ending_of_a_file_says_what_it_is(tmp_path: Path, ending: str):
 
 def test_faults_in_a_spec_in_yaml_are_shown_in_its_text(tmp_path: Path):
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(SPECS["healthy-digits.json"]).replace("type: CrossEntropyLoss", "type: CrossEntropy"))
+    path.write_text(
+        yaml.safe_dump(SPECS["healthy-digits.json"]).replace("type: CrossEntropyLoss", "type: CrossEntropy")
+    )
     result = CliRunner().invoke(make_app(), ["run", str(path)], env={"COLUMNS": "100"})
     assert result.exit_code == 2
     lines = result.stderr.splitlines()

@@ -111,3 +111,39 @@ HISTORY: dict[str, Any] = {
         "layers.3.weight/grad_norm": {"min": [0.5, "NaN"], "max": [0.5, "NaN"], "mean": [0.5, "NaN"]},
     },
 }
+
+
+SWEEP_ID = "0199b2f4-7c1e-7b3a-9d10-2f6a1c3e5b72"
+
+
+def sweep(status: str = "ended", *, health: str = "healthy", **changed: Any) -> dict[str, Any]:
+    """A sweep over two learning rates, the second one better."""
+    rows = [row(0, 0.1, 0.5, status, health), row(1, 0.01, 0.9, status, "healthy")]
+    document = {
+        "id": SWEEP_ID,
+        "name": "deep",
+        "status": status,
+        "jobs": {"succeeded" if status == "ended" else "queued": 2},
+        "sweep": {"/optimizer/lr": [0.1, 0.01]},
+        "created_at": "2026-11-21T10:00:00Z",
+        "links": {},
+        "spec": SPEC,
+        "compared_by": "accuracy" if status == "ended" else None,
+        "best": rows[1]["job"] if status == "ended" else None,
+        "rows": rows,
+    }
+    return {**document, **changed}
+
+
+def row(number: int, lr: float, accuracy: float, status: str, health: str) -> dict[str, Any]:
+    outcome = {"train_loss": 0.5, "val_loss": None, "metric": {"name": "accuracy", "value": accuracy}, "steps": 400}
+    document: dict[str, Any] = {
+        "number": number,
+        "values": {"/optimizer/lr": lr},
+        "job": f"{JOB_ID[:-1]}{number}",
+        "status": "succeeded" if status == "ended" else "queued",
+        "health": health if status == "ended" else None,
+        "outcome": outcome if status == "ended" else None,
+        "findings": ["learning_rate_too_high"] if health != "healthy" and status == "ended" else [],
+    }
+    return document

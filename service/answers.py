@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from gradclinic.contract.job import LIVE, Job, Page, Run
 from gradclinic.contract.sweep import Sweep, SweepSummary
+from gradclinic.contract.uploaded import UploadedDataset
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 SweepT = TypeVar("SweepT", bound=SweepSummary)
@@ -117,3 +118,8 @@ def sweep_with_links(sweep: SweepT) -> SweepT:
         "cancel": f"{here}/cancel",
     }
     return sweep.model_copy(update={"links": links})
+
+
+def dataset_with_links(dataset: UploadedDataset) -> UploadedDataset:
+    """Return the data set with its address."""
+    return dataset.model_copy(update={"links": {"self": f"/v1/datasets/{dataset.id}"}})

@@ -16,15 +16,16 @@ from service.keys import KeyRing, require_key
 from service.openapi import TAGS, document_openapi, v1_problems
 from service.posted import check_document
 from service.problems import register_handlers
-from service.routes import catalogues, docs, jobs, probes, runs, schema, specs, sweeps
+from service.routes import catalogues, datasets, docs, jobs, probes, runs, schema, specs, sweeps
 from store.bell import Bell
+from store.dataset_files import make_files
 from store.engine import make_engine
 from store.schema import ensure_schema
 from store.settings import Settings
 from store.transactions import Store
 
 VERSION = "0.1.0"
-V1_ROUTES = (jobs.router, sweeps.router, runs.router, specs.router, catalogues.router, schema.router)
+V1_ROUTES = (jobs.router, sweeps.router, runs.router, datasets.router, specs.router, catalogues.router, schema.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -50,6 +51,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     engine = make_engine(settings.database)
     app.state.store = Store(engine)
+    app.state.files = make_files(app.state.store, settings)
     app.state.bell = Bell(settings.broker_url, settings.broker_prefix)
     try:
         await run_in_threadpool(ensure_schema, engine)

@@ -25,6 +25,7 @@ TAGS = [
     {"name": "jobs", "description": "Submitted specs and all that follows from them."},
     {"name": "sweeps", "description": "One spec under many values, and what came of each."},
     {"name": "runs", "description": "Single trainings, their histories and diagnoses."},
+    {"name": "datasets", "description": "Uploaded files to train on."},
     {"name": "specs", "description": "Checking a spec without training it."},
     {"name": "catalogues", "description": "What can be asked for and what can be found."},
     {"name": "probes", "description": "Whether the service lives and is ready."},

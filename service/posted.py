@@ -16,6 +16,7 @@ from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.spec import JobSpec
 from gradclinic.diagnosis import check_thresholds
 from gradclinic.errors import InvalidSpec
+from gradclinic.files import Files
 from gradclinic.model import resolve_spec
 from service.errors import BodyTooLarge, UnsupportedContent
 
@@ -56,21 +57,21 @@ PostedBody = Annotated[bytes, Depends(read_body)]
 """The bytes of a JSON request."""
 
 
-def accept_spec(body: bytes, limits: Limits) -> Accepted:
+def accept_spec(body: bytes, limits: Limits, files: Files | None = None) -> Accepted:
     """Read a job spec from a body and check all that can be checked before it trains.
 
     Raises:
         InvalidSpec: Something is wrong; `faults` lists every place.
     """
-    return check_document(load_json(body), limits)
+    return check_document(load_json(body), limits, files)
 
 
-def check_document(document: Any, limits: Limits) -> Accepted:
+def check_document(document: Any, limits: Limits, files: Files | None = None) -> Accepted:
     """Check a job spec given as plain objects; see `accept_spec`."""
     spec = parse_spec(document)
     if faults := check_thresholds(spec.diagnosis.thresholds):
         raise InvalidSpec(faults)
-    return Accepted(document, spec, resolve_spec(spec, limits))
+    return Accepted(document, spec, resolve_spec(spec, limits, files))
 
 
 def _check_content(request: Request) -> None:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from gradclinic.contract.naming import pointer
 from gradclinic.errors import (
     Conflict,
+    DatasetInUse,
     DiagnosisNotReady,
     Fault,
     GradclinicError,
@@ -48,6 +49,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     DiagnosisNotReady: (409, "The diagnosis is not ready yet"),
     NoDiagnosis: (409, "There is no diagnosis"),
     JobIsLive: (409, "The job is live"),
+    DatasetInUse: (409, "The data set is in use"),
     Conflict: (409, "Not in this state"),
     KeyReused: (422, "The idempotency key was used with another body"),
     InvalidParameter: (422, "A parameter is not valid"),

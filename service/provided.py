@@ -1,4 +1,4 @@
-"""What a route can ask for: the store, the bell, the settings, the limits, and an id from the path."""
+"""What a route can ask for: the store, the bell, the settings, the limits, the files of data sets, and an id from the path."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from gradclinic.contract.limits import Limits
+from gradclinic.files import Files
 from store.bell import Bell
 from store.settings import Settings
 from store.transactions import Store
@@ -36,13 +37,21 @@ async def provide_limits(request: Request) -> Limits:
     return limits
 
 
+async def provide_files(request: Request) -> Files:
+    """Return what finds the files of data sets."""
+    files: Files = request.app.state.files
+    return files
+
+
 GivenStore = Annotated[Store, Depends(provide_store)]
 GivenBell = Annotated[Bell, Depends(provide_bell)]
 GivenSettings = Annotated[Settings, Depends(provide_settings)]
 GivenLimits = Annotated[Limits, Depends(provide_limits)]
+GivenFiles = Annotated[Files, Depends(provide_files)]
 
 # The store itself refuses what cannot be an id, before it reaches a database.
 JobId = Annotated[str, Path(description="The job's id.")]
 RunId = Annotated[str, Path(description="The run's id.")]
 SweepId = Annotated[str, Path(description="The sweep's id.")]
+DatasetId = Annotated[str, Path(description="The data set's id.")]
 FixId = Annotated[str, Path(description="The fix's id within the job's diagnosis.")]

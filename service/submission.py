@@ -15,9 +15,10 @@ from fastapi import Depends, Header
 
 from gradclinic.contract.combinations import check_combinations, combinations_of
 from gradclinic.contract.limits import Limits
+from gradclinic.files import Files
 from service.answers import headers_of, headers_of_sweep, sweep_with_links, with_links
 from service.posted import Accepted, check_document
-from service.provided import GivenBell, GivenLimits, GivenSettings, GivenStore
+from service.provided import GivenBell, GivenFiles, GivenLimits, GivenSettings, GivenStore
 from store.bell import Bell
 from store.idempotency import StoredAnswer, keep_answer, recall_answer
 from store.jobs import add_job
@@ -57,6 +58,7 @@ class Intake:
     bell: Bell
     limits: Limits
     max_sweep: int
+    files: Files
 
     def submit(self, document: Any, *, key: str | None = None, to: str = "/v1/jobs") -> Submission:
         """Add the job that a document describes, or recall the one that the same request made before.
@@ -88,7 +90,7 @@ class Intake:
         return self._act_once(key, _fingerprint("/v1/sweeps", document), prepare)
 
     def _check(self, document: Any) -> Accepted:
-        return check_document(document, self.limits)
+        return check_document(document, self.limits, self.files)
 
     def _act_once(
         self, key: str | None, fingerprint: str, prepare: Callable[[], Callable[[Writer], StoredAnswer]]
@@ -124,9 +126,11 @@ class Intake:
         return None if kept is None else _submission(kept, replayed=True)
 
 
-async def provide_intake(store: GivenStore, bell: GivenBell, limits: GivenLimits, settings: GivenSettings) -> Intake:
+async def provide_intake(
+    store: GivenStore, bell: GivenBell, limits: GivenLimits, settings: GivenSettings, files: GivenFiles
+) -> Intake:
     """Return what takes jobs in."""
-    return Intake(store, bell, limits, settings.max_sweep)
+    return Intake(store, bell, limits, settings.max_sweep, files)
 
 
 GivenIntake = Annotated[Intake, Depends(provide_intake)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from sqlalchemy import Row, and_, delete, insert, or_, select
 
@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 4
 """Rows that are fetched at a time."""
 
 
-def add_dataset(writer: Writer, *, name: str | None, kind: DatasetKind, content: BinaryIO) -> UploadedDataset:
+def add_dataset(writer: Writer, *, name: str | None, kind: DatasetKind, content: IO[bytes]) -> UploadedDataset:
     """Add a data set with the content of a file, read from where that stands to its end."""
     dataset_id, digest, size = new_id(), hashlib.sha256(), 0
     row = {"id": dataset_id, "name": name, "kind": kind, "size": 0, "sha256": "", "created_at": writer.now()}
@@ -94,7 +94,7 @@ def chunks_of_dataset(reader: Reader, dataset_id: str) -> Iterator[bytes]:
         yield row.payload
 
 
-def _chunks_of(content: BinaryIO) -> Iterable[bytes]:
+def _chunks_of(content: IO[bytes]) -> Iterable[bytes]:
     while chunk := content.read(CHUNK_BYTES):
         yield chunk
 

@@ -96,7 +96,8 @@ def refusal(key: str, detail: str, expected: str | None = None) -> InvalidSpec:
 
 def near(name: str, known: Iterable[str]) -> str:
     """Return a hint at the name that was probably meant, or nothing."""
-    found = difflib.get_close_matches(name, list(known)[:1000], n=1)
+    names = list(known)[:1000]
+    found = [one for one in names if one.lower() == name.lower()] or difflib.get_close_matches(name, names, n=1)
     return f" Did you mean {found[0]!r}?" if found else ""
 
 

@@ -9,7 +9,7 @@ from gradclinic.contract.resolved import ResolvedSpec
 from service.answers import answer
 from service.openapi import POSTED_SPEC, problems
 from service.posted import PostedBody, accept_spec
-from service.provided import GivenLimits
+from service.provided import GivenFiles, GivenLimits
 
 router = APIRouter(prefix="/v1/specs", tags=["specs"])
 
@@ -22,6 +22,6 @@ router = APIRouter(prefix="/v1/specs", tags=["specs"])
     responses=problems(413, 415),
     openapi_extra=POSTED_SPEC,
 )
-def validate_spec(body: PostedBody, limits: GivenLimits) -> Response:
+def validate_spec(body: PostedBody, limits: GivenLimits, files: GivenFiles) -> Response:
     """Answer with every layer's shapes, parameters and cost, or with every fault. Nothing is stored."""
-    return answer(accept_spec(body, limits).resolved)
+    return answer(accept_spec(body, limits, files).resolved)

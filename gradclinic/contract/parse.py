@@ -125,7 +125,8 @@ def _fault(place: tuple[str | int, ...], error: ErrorDetails) -> Fault:
         case "too_short" | "too_long":
             least, most = context.get("min_length"), context.get("max_length")
             wanted = f"at least {least}" if kind == "too_short" else f"at most {most}"
-            return Fault(where, f"{key} has {context.get('actual_length')} entries.", f"{wanted} entries")
+            count = context.get("actual_length") or len(given)  # pydantic stops counting a dictionary that is too long
+            return Fault(where, f"{key} has {count} entries.", f"{wanted} entries")
         case "literal_error":
             return Fault(where, f"{key} is {_shown(given)}, which is not among the choices.", str(context["expected"]))
         case _:

@@ -75,6 +75,7 @@ def test_objects_that_stand_in_two_places_are_changed_in_one():
         ({"training": {}}, [("add", "/training/l1", 0.5)]),
         ({"training": {"l1": None}}, [("replace", "/training/l1", 0.5)]),
         ({"training": {"l1": 0.5}}, []),
+        ({"training": {"l1": True}}, [("replace", "/training/l1", 0.5)]),
     ],
 )
 def test_setting_a_value_adds_missing_parents_first(document: dict[str, Any], operations: list[Any]):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -17,6 +20,7 @@ from gradclinic.contract.diagnosis import Diagnosis, Health
 from gradclinic.contract.job import LIVE, Job, JobStatus, Page, Run
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.sweep import Sweep, SweepSummary
+from gradclinic.contract.uploaded import UploadedDataset
 
 RESTART_SECONDS = 30.0
 """How long `wait` puts up with a service that is gone: long enough for a restart or a new release of it."""
@@ -29,6 +33,9 @@ WATCHED_HOLD_SECONDS = 1
 
 ROUND_SECONDS = 0.2
 """The shortest round of `wait`, should the service not hold the answer."""
+
+UPLOAD_SECONDS = 120.0
+"""What storing a large upload may take beyond the time of another answer."""
 
 _WIRE_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -219,6 +226,40 @@ class Client:
     def delete_sweep(self, sweep_id: str) -> None:
         """Delete an ended sweep with its jobs and everything that was recorded of them."""
         self._connection.send("DELETE", path_of("sweeps", sweep_id))
+
+    def upload_dataset(self, path: Path | str, *, name: str | None = None) -> UploadedDataset:
+        """Upload a CSV, Parquet or npz file to train on; specs name it by the `id` that comes back.
+
+        The end of the name says what kind of file it is; without a name it is the file's own.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        with Path(path).open("rb") as content:
+            digest = base64.b64encode(hashlib.file_digest(content, "sha256").digest()).decode()
+            headers = {
+                "Content-Digest": f"sha-256=:{digest}:",
+                "Content-Type": "application/octet-stream",
+                "Idempotency-Key": str(uuid.uuid4()),
+            }
+            asked = {"name": name or Path(path).name}
+            answer = self._connection.send(
+                "POST", "/v1/datasets", content=content, params=asked, headers=headers, hold=UPLOAD_SECONDS
+            )
+        return read_as(UploadedDataset, answer)
+
+    def dataset(self, dataset_id: str) -> UploadedDataset:
+        """Read what is known of an uploaded data set."""
+        return read_as(UploadedDataset, self._connection.send("GET", path_of("datasets", dataset_id)))
+
+    def datasets(self, *, cursor: str | None = None, limit: int = 50) -> Page[UploadedDataset]:
+        """List uploaded data sets, newest first; pass a page's `next_cursor` on to get the next one."""
+        asked = {"cursor": cursor, "limit": limit}
+        return read_as(Page[UploadedDataset], self._connection.send("GET", "/v1/datasets", params=asked))
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        """Delete an uploaded data set that no live job trains on."""
+        self._connection.send("DELETE", path_of("datasets", dataset_id))
 
     def _held_sweep(self, sweep_id: str, hold: int) -> Sweep:
         headers = {"Prefer": f"wait={hold}"} if hold else {}

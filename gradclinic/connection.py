@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -61,6 +61,7 @@ class Connection:
         path: str,
         *,
         json: Any = None,
+        content: IO[bytes] | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         hold: float = 0.0,
@@ -68,7 +69,8 @@ class Connection:
     ) -> httpx2.Response:
         """Send one request, again while the connection is lost and `patience` lasts; return a good answer.
 
-        Every call of the service can be repeated: what makes a job carries an idempotency key.
+        Every call of the service can be repeated: what makes something carries an idempotency key, and the `content`
+        of a file is sent from its start again.
         """
         asked = {key: value for key, value in (params or {}).items() if value is not None}
         give_up = time.monotonic() + patience
@@ -76,7 +78,13 @@ class Connection:
         while True:
             try:
                 answer = self._http.request(
-                    method, self.url + path, json=json, params=asked, headers=headers, timeout=self._timeout + hold
+                    method,
+                    self.url + path,
+                    json=json,
+                    content=_from_start(content),
+                    params=asked,
+                    headers=headers,
+                    timeout=self._timeout + hold,
                 )
             except (httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
                 if time.monotonic() + pause > give_up:
@@ -122,6 +130,12 @@ class Connection:
         if answer.status_code == httpx2.codes.UNPROCESSABLE_CONTENT and isinstance(faults, list) and faults:
             raise InvalidSpec([_fault(fault) for fault in faults])
         raise RequestFailed(answer.status_code, problem)
+
+
+def _from_start(content: IO[bytes] | None) -> IO[bytes] | None:
+    if content is not None:
+        content.seek(0)
+    return content
 
 
 def _host_of(url: str) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 
 from celery import Celery
 
+from gradclinic.files import Files
 from store.bell import QUEUE, TASK_TRAIN, broker_options
+from store.dataset_files import make_files
 from store.engine import make_engine
 from store.settings import Settings
 from store.transactions import Store
@@ -39,6 +41,11 @@ class WorkerApp(Celery):
     def store(self) -> Store:
         """The database, opened in the process that first asks for it."""
         return Store(make_engine(self.settings.database))
+
+    @cached_property
+    def files(self) -> Files:
+        """Where the files of data sets are found."""
+        return make_files(self.store, self.settings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return make_app, (self.settings,)

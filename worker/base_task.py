@@ -14,7 +14,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.job import JobError
-from gradclinic.errors import LeaseLost, TrainingCancelled
+from gradclinic.errors import GradclinicError, LeaseLost, TrainingCancelled
+from gradclinic.files import Files
 from gradclinic.history import RunFacts
 from store.diagnoses import save_diagnosis
 from store.histories import save_facts
@@ -55,6 +56,7 @@ class Attempt:
     claim: Claim
     lease: Lease
     store: Store
+    files: Files
     stopping: threading.Event
 
     @property
@@ -111,7 +113,7 @@ class JobTask(Task[..., None]):
         with structlog.contextvars.bound_contextvars(attempt=claim.attempt):
             log.info("job_claimed")
             with lease.held(claim):
-                ending = self._run_guarded(Attempt(claim, lease, store, self.app.stopping))
+                ending = self._run_guarded(Attempt(claim, lease, store, self.app.files, self.app.stopping))
             if ending is not None:
                 with store.writing() as writer:
                     ending(writer, claim)
@@ -127,6 +129,10 @@ class JobTask(Task[..., None]):
             if attempt.lease.is_lost:
                 raise LeaseLost("The lease ran out while the job was at work.") from None
             return end_cancelled if attempt.lease.cancel_requested else release_job
+        except GradclinicError as error:
+            # Said on purpose, for whoever posted the job: a file of the data is gone or damaged since then, for example.
+            log.warning("job_refused", error=str(error))
+            return _failed(JobError(type=error.code, title="The job could not be done.", detail=str(error)))
         except MemoryError:
             log.exception("out_of_memory")
             return _failed(OUT_OF_MEMORY)

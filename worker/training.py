@@ -46,9 +46,10 @@ def train_baseline(spec: JobSpec, attempt: Attempt) -> History:
 
     Raises:
         TrainingCancelled: The attempt asked to stop.
+        InvalidSpec: A file of the data is gone, or holds something else than when the job was posted.
         LeaseLost: A chunk was refused, because another attempt holds the job.
     """
-    return train(spec, observer=StoringObserver(attempt)).history
+    return train(spec, observer=StoringObserver(attempt), files=attempt.files).history
 
 
 def warm_up() -> None:

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from gradclinic.cli.datasets import make_datasets_app
 from gradclinic.cli.histories import history
 from gradclinic.cli.jobs import apply, cancel, show, submit, wait
 from gradclinic.cli.local import run
@@ -36,6 +37,7 @@ def make_app() -> typer.Typer:
     )
     for command in COMMANDS:
         app.command()(command)
+    app.add_typer(make_datasets_app(), name="datasets")
     return app
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -23,6 +25,7 @@ from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.spec import JobSpec
 from gradclinic.diagnosis import check_thresholds, diagnose
 from gradclinic.errors import InvalidSpec, TrainingCancelled
+from gradclinic.files import Files
 from gradclinic.fixes import propose_fixes
 from gradclinic.history import History
 from gradclinic.report import overview_of_history, render_text
@@ -63,7 +66,13 @@ def check_spec(document: Any) -> tuple[JobSpec, ResolvedSpec]:
         raise InvalidSpec(faults)
     with _torch_needed():
         from gradclinic.model import resolve_spec  # noqa: PLC0415 - the other commands work without torch
-    return parsed, resolve_spec(parsed)
+    return parsed, resolve_spec(parsed, files=local_files())
+
+
+def local_files() -> Files:
+    """Return what finds the files of data sets in this process: those under GRADCLINIC_DATA_ROOT, as in a service."""
+    root = os.environ.get("GRADCLINIC_DATA_ROOT")
+    return Files(Path(root) if root else None)
 
 
 def _train(spec: JobSpec, steps: int, timeout: float | None) -> History:
@@ -89,7 +98,7 @@ def _train(spec: JobSpec, steps: int, timeout: float | None) -> History:
 
     set_threads()
     with progress_shown() as show:
-        return train(spec, observer=Watcher(show)).history
+        return train(spec, observer=Watcher(show), files=local_files()).history
 
 
 def _diagnose(spec: JobSpec, document: Any, history: History) -> Diagnosis:

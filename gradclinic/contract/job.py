@@ -32,7 +32,7 @@ class Progress(ResultModel):
 class JobError(ResultModel):
     """Why the analysis could not be done."""
 
-    type: str = Field(description="A stable name: worker_lost, out_of_memory, internal_error.")
+    type: str = Field(description="A stable name: worker_lost, out_of_memory, invalid_spec, internal_error.")
     title: str = Field(description="The error in a few words.")
     detail: str = Field(description="What happened, and what to do.")
 

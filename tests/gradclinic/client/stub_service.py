@@ -64,7 +64,9 @@ def stub_service() -> Iterator[StubService]:
 
         def _handle(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
-            body = json.loads(self.rfile.read(length)) if length else None
+            raw_body = self.rfile.read(length)
+            is_json = self.headers.get("Content-Type") == "application/json"
+            body = json.loads(raw_body) if is_json else raw_body or None
             path, _, query = self.path.partition("?")
             headers = {key.lower(): value for key, value in self.headers.items()}
             answer = stub.next_answer(Asked(self.command, path, query, headers, body))

@@ -33,12 +33,12 @@ def _render_table(sweep: Sweep) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")
     for place in sweep.sweep:
-        table.add_column(foreign(place), overflow="fold")
+        table.add_column(foreign(_heading(place, list(sweep.sweep))), overflow="fold")
     table.add_column("status", no_wrap=True)
     table.add_column("health", no_wrap=True)
     for name in ("train loss", "val loss", _metric_name(sweep)):
         table.add_column(foreign(name), justify="right")
-    table.add_column("findings")
+    table.add_column("findings", overflow="fold")
     for row in sweep.rows:
         is_best = row.job is not None and row.job == sweep.best
         table.add_row(*_cells(row, list(sweep.sweep)), style="bold" if is_best else "")
@@ -56,7 +56,7 @@ def _cells(row: SweepRow, places: list[str]) -> list[Text]:
         Text("" if outcome is None else number(outcome.train_loss)),
         Text("" if outcome is None else number(outcome.val_loss)),
         Text("" if metric is None else number(metric.value)),
-        Text(", ".join(row.findings)),
+        Text("\n".join(row.findings)),
     ]
 
 
@@ -69,6 +69,16 @@ def _render_best(sweep: Sweep) -> RenderableType:
     so_far = " so far" if sweep.status == "live" else ""
     told = Text.assemble((f"best{by}{so_far}: ", "dim"), foreign(f"{best.number}, {values}", "bold"))
     return Group(told, Text.assemble(("its job ", "dim"), foreign(best.job or "")))
+
+
+def _heading(place: str, places: list[str]) -> str:
+    """Return as much of the end of a pointer as tells it from the others: `lr` of /optimizer/lr."""
+    keys = place.split("/")[1:]
+    for start in reversed(range(len(keys))):
+        end = "/".join(keys[start:])
+        if not keys[start].isdecimal() and sum(f"{other}/".endswith(f"/{end}/") for other in places) == 1:
+            return end
+    return place
 
 
 def _metric_name(sweep: Sweep) -> str:

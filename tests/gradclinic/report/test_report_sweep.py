@@ -44,3 +44,12 @@ def test_swept_objects_are_shortened_and_steer_no_terminal():
     text = drawn(documents.sweep(rows=rows, sweep=axes))
     assert '{"type": "Linear", "out_features": 64...' in text
     assert "\x1b" not in text
+
+
+def test_columns_are_headed_by_as_much_of_a_pointer_as_tells_them_apart():
+    places = ["/optimizer/lr", "/training/seed", "/data/seed", "/model/layers/1", "/scheduler"]
+    document = documents.sweep(sweep={place: [1] for place in places})
+    for row in document["rows"]:
+        row["values"] = dict.fromkeys(places, 1)
+    header = next(line for line in drawn(document, 160).splitlines() if "accuracy" in line)
+    assert header.split()[:5] == ["lr", "training/seed", "data/seed", "layers/1", "scheduler"]

@@ -122,7 +122,8 @@ def data_faults(spec: JobSpec, facts: DataFacts, limits: Limits) -> Iterator[Fau
     """Yield what is too much of the data and the steps, whatever the model is."""
     numbers = data_numbers(spec, facts)
     if numbers > limits.max_data:
-        yield _too_much("/data/samples", "The data have", numbers, "numbers", limits.max_data)
+        where = "/data/samples" if hasattr(spec.data, "samples") else "/data"
+        yield _too_much(where, "The data have", numbers, "numbers", limits.max_data)
     batch = batch_rows(spec, facts) * math.prod(facts.input_shape)
     if batch > limits.max_batch:
         yield _too_much("/training/batch_size", "A batch has", batch, "numbers", limits.max_batch)

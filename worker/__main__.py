@@ -7,14 +7,19 @@ import os
 import sys
 import warnings
 
-from celery.exceptions import SecurityWarning
+import structlog
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.utils.sysinfo import cpu_budget  # type: ignore[attr-defined]  # newer than the stubs
+from sqlalchemy.exc import OperationalError
 
+from gradclinic.errors import GradclinicError
 from store.schema import ensure_schema
 from store.settings import Settings
 from worker.app import make_app
 from worker.logs import configure_logging
 from worker.naming import worker_name
+
+log = structlog.get_logger("worker")
 
 THREAD_VARIABLES = (
     "GRADCLINIC_TORCH_THREADS",
@@ -32,10 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     # The children inherit this; torch and its libraries read it once, while they load.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(settings.torch_threads)))
     configure_logging()
-    # It warns of running as root, for the sake of messages that are pickles; ours are JSON alone.
-    warnings.filterwarnings("ignore", category=SecurityWarning)
+    for needless in (SecurityWarning, CPendingDeprecationWarning):  # of pickled messages, and of late acknowledgement
+        warnings.filterwarnings("ignore", category=needless)
     app = make_app(settings)
-    ensure_schema(app.store.engine)
+    try:
+        ensure_schema(app.store.engine)
+    except (GradclinicError, OperationalError) as error:
+        log.error("worker_not_started", reason=str(getattr(error, "orig", error)))  # noqa: TRY400 - words, no traceback
+        return 1
     worker = app.Worker(
         concurrency=slots,
         hostname=f"gradclinic@{worker_name()}",

@@ -61,7 +61,7 @@ def spec(steps: int, *, width: int = 16, depth: int = 1, seed: int = 0) -> dict[
 
 def long_spec(seed: int = 0) -> dict[str, Any]:
     """Return a spec that trains for some seconds: long enough to do something to it meanwhile."""
-    return spec(1200, width=32, depth=12, seed=seed)
+    return spec(800, width=32, depth=12, seed=seed)
 
 
 class Process:

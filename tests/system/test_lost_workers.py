@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url, text
 
 from gradclinic.history import History
 from tests.system.running import (
@@ -73,3 +74,18 @@ def assert_trained_again(system: System, job_id: str, undisturbed: History) -> N
 def is_alive(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has no connections to drop
+def test_a_database_that_drops_its_connections(system: System, undisturbed: History):
+    """The training goes on, or is taken up again; what is stored is one training in either case."""
+    system.start_workers(1)
+    job_id = start_training(system)
+    drop = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name AND pid <> pg_backend_pid()"
+    )
+    with system.store.reading() as reader:
+        assert reader.connection.execute(drop, {"name": make_url(system.settings.database).database}).scalars().all()
+    job = system.wait_for_end(job_id)
+    assert job.status == "succeeded"
+    assert_same_bits(system.history(job_id), undisturbed)

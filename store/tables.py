@@ -139,3 +139,10 @@ idempotency_keys = Table(
     Column("created_at", UtcDateTime, nullable=False, index=True),
     Column("answer", Text, nullable=False),
 )
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False, index=True),
+)

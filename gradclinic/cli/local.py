@@ -93,8 +93,10 @@ def _train(spec: JobSpec, steps: int, timeout: float | None) -> History:
 
 
 def _diagnose(spec: JobSpec, document: Any, history: History) -> Diagnosis:
+    with _torch_needed():
+        from gradclinic.model import is_resolvable  # noqa: PLC0415 - likewise
     diagnosis = diagnose(history, spec.diagnosis.thresholds)
-    return diagnosis.model_copy(update={"fixes": propose_fixes(document, diagnosis)})
+    return diagnosis.model_copy(update={"fixes": propose_fixes(document, diagnosis, is_valid=is_resolvable)})
 
 
 @contextmanager

@@ -3,6 +3,6 @@
 from gradclinic.model.build import build_model
 from gradclinic.model.facts import layer_facts
 from gradclinic.model.measure import warm_up
-from gradclinic.model.spec import resolve_spec
+from gradclinic.model.spec import is_resolvable, resolve_spec
 
-__all__ = ["build_model", "layer_facts", "resolve_spec", "warm_up"]
+__all__ = ["build_model", "is_resolvable", "layer_facts", "resolve_spec", "warm_up"]

@@ -9,9 +9,9 @@ from sqlalchemy import insert, select, update
 from gradclinic.errors import NotFound
 from gradclinic.history import History, RunFacts, concatenate, decode_table, encode_table
 from store.claim import Claim, write_fenced
-from store.cursor import refuse_unstorable
 from store.ids import is_id
 from store.tables import history_chunks, jobs, runs
+from store.texts import refuse_unstorable
 from store.transactions import Reader, Writer
 
 LAST_STEP = 2**31 - 1

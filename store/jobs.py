@@ -12,10 +12,11 @@ from gradclinic.contract.diagnosis import Health
 from gradclinic.contract.job import LIVE, Job, JobError, JobStatus, Page, Progress
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import JobIsLive, NotFound
-from store.cursor import decode_cursor, encode_cursor, refuse_unstorable
+from store.cursor import decode_cursor, encode_cursor
 from store.ids import is_id, new_id
 from store.status import HELD, move_job
 from store.tables import jobs, labels, runs
+from store.texts import refuse_unstorable
 from store.transactions import Reader, Writer
 
 

@@ -174,6 +174,7 @@ def test_deleting_an_ended_job_frees_everything_and_a_live_one_is_refused(
         "history_chunks": 0,
         "diagnoses": 0,
         "idempotency_keys": 0,
+        "workers": 0,
     }
     with store.writing() as writer, pytest.raises(NotFound):
         delete_job(writer, job.id)

@@ -40,3 +40,8 @@ def escape(key: str) -> str:
 def pointer(*keys: str | int) -> str:
     """Join keys into a JSON pointer: `pointer("model", "layers", 0)` is `/model/layers/0`."""
     return "".join(f"/{escape(str(key))}" for key in keys)
+
+
+def is_storable_text(text: str) -> bool:
+    """Say whether every database and every UTF-8 file can hold a text: no U+0000, no half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

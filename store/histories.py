@@ -21,6 +21,8 @@ LAST_STEP = 2**31 - 1
 def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
     """Add the rows since the last chunk to the claim's run, and move its progress on.
 
+    A chunk that is there already changes nothing: its writer tries again where only the acknowledgement was lost.
+
     Raises:
         LeaseLost: The claim no longer holds.
     """
@@ -29,6 +31,9 @@ def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
         return
     done = part.last_step + 1
     write_fenced(writer, claim, step=done, version=jobs.c.version + 1)
+    further = update(runs).where(runs.c.id == claim.run_id, runs.c.steps_done < done).values(steps_done=done)
+    if writer.connection.execute(further).rowcount == 0:
+        return
     rows = [
         {
             "run_id": claim.run_id,
@@ -42,7 +47,6 @@ def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
         if len(table.steps)
     ]
     writer.connection.execute(insert(history_chunks), rows)
-    writer.connection.execute(update(runs).where(runs.c.id == claim.run_id).values(steps_done=done))
 
 
 def save_facts(writer: Writer, claim: Claim, facts: RunFacts) -> None:

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     reannounce_seconds: float = Field(5.0, gt=0, description="How long an announced job may wait unclaimed.")
     dispatch_interval: float = Field(0.05, gt=0, description="Seconds between two looks at the job table.")
     limits: Limits = Field(default_factory=limits_from_environment, description="How large a posted model may be.")
+    max_training_seconds: float = Field(3600.0, gt=0, description="How long one attempt at a training may take.")
+    stalled_seconds: float = Field(600.0, gt=0, description="How long a training may take for one step, or to begin.")
 
     @field_validator("api_keys", mode="before")
     @classmethod

@@ -41,10 +41,11 @@ def history(  # noqa: PLR0913 - the choices of the HTTP call, each an option
             wanted = {"signals": _listed(signals), "layers": _listed(layers)}
             print_json(_as_json(client.history(run_id, **wanted, start=start, stop=stop, points=points)))
             return
-        if any(choice is not None for choice in (signals, layers, start, stop, points)):
+        chosen = {"signals": signals, "layers": layers, "start": start, "stop": stop, "points": points}
+        if given := [f"--{name}" for name, value in chosen.items() if value is not None]:
             raise typer.BadParameter(
                 "The picture shows the loss and the gradients of all layers. For the numbers of a part, add --json.",
-                param_hint="--signals, --layers, --start, --stop, --points",
+                param_hint=", ".join(given),
             )
         overview = read_overview(client, run_id)
     print_report(render_overview(overview))

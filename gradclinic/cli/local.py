@@ -22,7 +22,7 @@ from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.spec import JobSpec
 from gradclinic.diagnosis import diagnose
-from gradclinic.errors import InvalidSpec, TrainingCancelled
+from gradclinic.errors import TrainingCancelled
 from gradclinic.fixes import propose_fixes
 from gradclinic.history import History
 from gradclinic.report import overview_of_history, render_text

@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Request
 
 from gradclinic.contract.limits import Limits
 from store.bell import Bell
+from store.settings import Settings
 from store.transactions import Store
 
 
@@ -23,6 +24,12 @@ async def provide_bell(request: Request) -> Bell:
     return bell
 
 
+async def provide_settings(request: Request) -> Settings:
+    """Return the application's settings."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
 async def provide_limits(request: Request) -> Limits:
     """Return the limits of a posted model."""
     limits: Limits = request.app.state.settings.limits
@@ -31,6 +38,7 @@ async def provide_limits(request: Request) -> Limits:
 
 GivenStore = Annotated[Store, Depends(provide_store)]
 GivenBell = Annotated[Bell, Depends(provide_bell)]
+GivenSettings = Annotated[Settings, Depends(provide_settings)]
 GivenLimits = Annotated[Limits, Depends(provide_limits)]
 
 # The store itself refuses what cannot be an id, before it reaches a database.

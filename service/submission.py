@@ -10,13 +10,14 @@ from typing import Annotated, Any
 from fastapi import Depends, Header
 
 from gradclinic.contract.job import Job
-from gradclinic.contract.limits import Limits
 from service.answers import headers_of, with_links
-from service.posted import check_document
-from service.provided import GivenBell, GivenLimits, GivenStore
+from service.errors import QueueFull
+from service.posted import accept_document
+from service.provided import GivenBell, GivenSettings, GivenStore
 from store.bell import Bell
 from store.idempotency import StoredAnswer, keep_answer, recall_answer
-from store.jobs import add_job
+from store.jobs import add_job, count_queued
+from store.settings import Settings
 from store.transactions import Store
 
 IdempotencyKey = Annotated[
@@ -50,7 +51,7 @@ class Intake:
 
     store: Store
     bell: Bell
-    limits: Limits
+    settings: Settings
 
     def submit(self, document: Any, *, key: str | None = None, to: str = "/v1/jobs") -> Submission:
         """Add the job that a document describes, or recall the one that the same request made before.
@@ -58,14 +59,17 @@ class Intake:
         Raises:
             InvalidSpec: The document is wrong; `faults` lists every place.
             KeyReused: The key came with another document before.
+            QueueFull: As many jobs wait as may.
         """
-        fingerprint = _fingerprint(to, document)
+        fingerprint = "" if key is None else _fingerprint(to, document)
         if key is not None and (known := self._recall(key, fingerprint)):
             return known
-        accepted = check_document(document, self.limits)  # may take seconds: no transaction is open meanwhile
+        accepted = accept_document(document, self.settings.limits)  # may take seconds: no transaction is open meanwhile
         with self.store.writing() as writer:
             if key is not None and (kept := recall_answer(writer, key, fingerprint)):
                 return _replay(kept)
+            if count_queued(writer) >= self.settings.max_queued:
+                raise QueueFull(self.settings.max_queued)
             job = add_job(writer, document=accepted.document, spec=accepted.spec, steps=accepted.resolved.steps)
             answer = _answer_for(job)
             if key is not None:
@@ -79,9 +83,9 @@ class Intake:
         return None if kept is None else _replay(kept)
 
 
-async def provide_intake(store: GivenStore, bell: GivenBell, limits: GivenLimits) -> Intake:
+async def provide_intake(store: GivenStore, bell: GivenBell, settings: GivenSettings) -> Intake:
     """Return what takes jobs in."""
-    return Intake(store, bell, limits)
+    return Intake(store, bell, settings)
 
 
 GivenIntake = Annotated[Intake, Depends(provide_intake)]
@@ -97,5 +101,8 @@ def _replay(kept: StoredAnswer) -> Submission:
 
 
 def _fingerprint(to: str, document: Any) -> str:
-    """Tell requests apart by what they mean: neither the order of keys nor white space is part of it."""
+    """Tell requests apart by what they mean: neither the order of keys nor white space is part of it.
+
+    The document is one that `load_json` let through, or one of ours: never so deep that writing it recurses too far.
+    """
     return hashlib.sha256(f"{to}\n{json.dumps(document, sort_keys=True)}".encode()).hexdigest()

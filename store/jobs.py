@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select, update
 
 from gradclinic.contract.diagnosis import Health
 from gradclinic.contract.job import LIVE, Job, JobError, JobStatus, Page, Progress
@@ -94,6 +94,12 @@ def list_jobs(  # noqa: PLR0913 - the parameters of the HTTP list
     page = rows[:limit]
     more = encode_cursor(page[-1].created_at, page[-1].id) if len(rows) > limit and page else None
     return Page[Job](items=_jobs_from(reader, page), next_cursor=more)
+
+
+def count_queued(reader: Reader) -> int:
+    """Count the jobs that wait for a worker."""
+    found: int = reader.connection.execute(select(func.count()).where(jobs.c.status == "queued")).scalar_one()
+    return found
 
 
 def request_cancel(writer: Writer, job_id: str) -> Job:

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     max_attempts: int = Field(3, ge=1, description="How many workers a job may lose before it is given up.")
     reannounce_seconds: float = Field(5.0, gt=0, description="How long an announced job may wait unclaimed.")
     dispatch_interval: float = Field(0.05, gt=0, description="Seconds between two looks at the job table.")
+    max_queued: int = Field(1000, ge=1, description="How many jobs may be queued before no more are taken in.")
+    body_seconds: float = Field(10.0, gt=0, description="How long the body of a request may take to arrive.")
     limits: Limits = Field(default_factory=limits_from_environment, description="How large a posted model may be.")
     max_training_seconds: float = Field(3600.0, gt=0, description="How long one attempt at a training may take.")
     stalled_seconds: float = Field(600.0, gt=0, description="How long a training may take for one step, or to begin.")

@@ -57,7 +57,7 @@ class TestProbes:
     def test_the_embedded_system_is_ready_without_a_broker(self, service: Service):
         answer = service.client.get("/readyz")
         checks = {"database": "ok", "migrations": "ok", "broker": "none"}
-        assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": checks})
+        assert (answer.status_code, answer.json()) == (200, {"status": "ready", "workers": 0, "checks": checks})
 
     def test_a_broker_that_is_gone_degrades(self, serve: Callable[..., Service]):
         service = serve(broker_url="redis://127.0.0.1:1/0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from gradclinic.history import WHOLE_STEP, History, SignalTable
 from service import history_form
 from service.errors import InvalidParameter
-from service.history_form import form_history
+from service.history_form import write_history
 from tests.service.hands import Service, small_history
 
 
@@ -154,7 +155,7 @@ class TestBuckets:
     def test_they_are_what_a_plain_loop_finds(self, values: list[float], points: int, every: int):
         steps = np.arange(len(values)) * every
         history = History({"loss": SignalTable(steps, (WHOLE_STEP,), np.array(values)[:, None])})
-        form = form_history("run", history, 0, int(steps[-1]) + 1, points)
+        form = json.loads(write_history("run", [history], 0, int(steps[-1]) + 1, points))
         edges = [*form["steps"], form["stop"]]
         for place in range(len(form["steps"])):
             inside = [v for s, v in zip(steps, values, strict=True) if edges[place] <= s < edges[place + 1]]
@@ -171,5 +172,5 @@ class TestBuckets:
 def test_too_much_for_one_answer_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(history_form, "MAX_NUMBERS", 50)
     with pytest.raises(InvalidParameter, match="10 steps of 10 columns") as caught:
-        form_history("run", small_history(), 0, 10, None)
+        write_history("run", [small_history()], 0, 10, None)
     assert "points" in str(caught.value.faults[0].expected)

@@ -81,6 +81,12 @@ class TestPage:
         answer = embedded.client.get("/", follow_redirects=True)
         assert (answer.status_code, answer.url.path) == (200, "/docs")
 
+    @pytest.mark.parametrize("path", ["/", "/docs", "/docs/swagger-ui.css"])
+    def test_who_asks_for_the_head_alone_gets_it(self, embedded: Service, path: str):
+        head, whole = embedded.client.head(path), embedded.client.get(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["Content-Type" if whole.content else "Location"]
+
     def test_the_page_needs_nothing_but_this_service(self, embedded: Service):
         page = embedded.client.get("/docs")
         assert "//" not in re.sub(r"<!doctype.*?>", "", page.text)

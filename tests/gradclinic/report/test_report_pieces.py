@@ -138,4 +138,4 @@ def test_an_empty_history_says_so():
 def test_a_loss_that_is_never_finite_is_marked_and_said_once():
     drawn = printed(Overview(loss=[math.nan, math.inf]))
     assert "!!  not finite" in drawn
-    assert printed(Overview(loss=[2.0, math.nan])).rstrip().endswith("from 2 to not finite")
+    assert printed(Overview(loss=[2.0, math.nan], ends=(2.0, math.nan))).rstrip().endswith("from 2 to not finite")

@@ -94,6 +94,16 @@ class Client:
         except httpx2.TransportError:
             return False
 
+    def workers_seen(self) -> int | None:
+        """Count the workers that the service saw lately; None where it does not tell. Never raises, never retries."""
+        try:
+            answer = self._http.get(f"{self.url}/readyz", timeout=self._timeout)
+            told = answer.json() if answer.is_success else None
+        except (httpx2.TransportError, ValueError):
+            return None
+        seen = told.get("workers") if isinstance(told, dict) else None
+        return seen if isinstance(seen, int) else None
+
     def submit(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
         """Post a spec. With the same key and spec, the same job comes back; without a key one is made up, so that a
         request repeated after a lost connection cannot make two jobs.

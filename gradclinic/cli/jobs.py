@@ -121,6 +121,11 @@ def _follow(client: Client, job: Job, ending: Ending, *, wait: bool) -> None:
     """Go on with a job that was just made: wait for it, or say how to."""
     if wait:
         tell(f"job {job.id}")
+        if client.workers_seen() == 0:
+            tell(
+                "No worker is running, or none was in the last half minute: the job stays queued until one is. "
+                "Start one with `python -m worker` where the service runs."
+            )
         _wait_and_end(client, job.id, ending)
     elif ending.as_json:
         print_json(job)

@@ -40,6 +40,7 @@ def found(document, **thresholds):
     return diagnosis, {finding.rule: finding for finding in diagnosis.findings}
 
 
+@pytest.mark.slow
 def test_the_deep_sigmoid_example_is_told_with_layers_and_cause():
     diagnosis, findings = found(json.loads((EXAMPLES / "deep-sigmoid-digits.json").read_text()))
     finding = findings["vanishing_gradient"]
@@ -111,7 +112,7 @@ def test_a_gradient_that_grows_from_step_to_step_is_blamed_on_the_learning_rate(
 @pytest.mark.parametrize(
     "layers",
     [
-        [repeated(12, linear(), {"type": "BatchNorm1d"}, {"type": "ReLU"})],
+        pytest.param([repeated(12, linear(), {"type": "BatchNorm1d"}, {"type": "ReLU"})], marks=pytest.mark.slow),
         [linear(), {"type": "BatchNorm1d"}, {"type": "ReLU"}],
         [repeated(4, linear(), {"type": "LayerNorm"}, {"type": "ReLU"})],
         [linear(), repeated(10, {"type": "Residual", "layers": [linear(), {"type": "Tanh"}]})],

@@ -26,6 +26,15 @@ def test_a_rule_fires_on_its_sick_examples_and_on_no_healthy_one(rule, document,
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_threshold_of_a_rule_has_its_default_and_its_source(rule):
+    missing = set(rule.thresholds) - set(THRESHOLDS)
+    assert not missing, (
+        f"The rule {rule.id} names {', '.join(sorted(missing))} under `thresholds`, which "
+        "gradclinic/diagnosis/thresholds.py does not have. Add each there with its default, its meaning and its source."
+    )
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_every_rule_documents_itself(rule):
     info = rule.info()
     assert all((info.title, info.sees, info.hurts, info.silent, info.source))

@@ -13,6 +13,8 @@ LOCKED ?= torch==2.13.0
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 # More for pytest, e.g. `make quick ARGS="tests/store -x"`.
 ARGS   ?=
+# Two processes, each file's tests in one of them: what a file starts once, such as a service, is started once.
+SPLIT  := --numprocesses 2 --dist loadfile
 
 .PHONY: help
 help: ## This list
@@ -60,11 +62,11 @@ arrows: $(STAMP) ## import-linter: who may import whom
 
 .PHONY: test
 test: $(STAMP) ## All tests, the slow ones too; what needs a server that is not there is skipped, and says so
-	$(BIN)/python -m pytest -m "" -rs $(ARGS)
+	$(BIN)/python -m pytest $(SPLIT) -m "" -rs $(ARGS)
 
 .PHONY: quick
 quick: $(STAMP) ## The tests between two edits: under a minute
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest $(SPLIT) -m "not slow" $(ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## From POST to diagnosis against the bare training loop

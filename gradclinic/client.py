@@ -80,6 +80,11 @@ class Client:
         """Tell whether the service answers and can work; never raises, never retries."""
         return self._connection.is_ready()
 
+    def workers_seen(self) -> int | None:
+        """Count the workers that the service saw lately; None where it does not tell. Never raises, never retries."""
+        seen = (self._connection.readiness() or {}).get("workers")
+        return seen if isinstance(seen, int) else None
+
     def submit(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
         """Post a spec. With the same key and spec, the same job comes back; without a key one is made up, so that a
         request repeated after a lost connection cannot make two jobs.

@@ -50,10 +50,18 @@ class Connection:
 
     def is_ready(self) -> bool:
         """Tell whether the service answers and can work; never raises, never retries."""
+        return self.readiness() is not None
+
+    def readiness(self) -> dict[str, Any] | None:
+        """Return what the service says of itself, None where it is not ready; never raises, never retries."""
         try:
-            return self._http.get(f"{self.url}/readyz", timeout=self._timeout).status_code == httpx2.codes.OK
+            answer = self._http.get(f"{self.url}/readyz", timeout=self._timeout)
+            told = answer.json() if answer.is_success else None
         except httpx2.TransportError:
-            return False
+            return None
+        except ValueError:
+            return {}
+        return {} if answer.is_success and not isinstance(told, dict) else told
 
     def send(  # noqa: PLR0913 - one place for all that requests differ in, each by its keyword
         self,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
-import logging
 import signal
 import socket
 import sys
@@ -14,14 +12,16 @@ from typing import NoReturn
 
 import structlog
 import uvicorn
-from sqlalchemy.exc import OperationalError
 
 from gradclinic.errors import GradclinicError
 from service.app import create_app
+from service.guard import is_loopback
+from service.logs import configure_log
 from service.worker_process import WorkerProcess
 from store.engine import make_engine
 from store.schema import ensure_schema
 from store.settings import Settings
+from store.trouble import DATABASE_TROUBLE
 
 logger = structlog.get_logger(__name__)
 
@@ -57,13 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal comes; return the exit code."""
     asked = _parser().parse_args(arguments)
     settings = Settings()
-    if not _is_loopback(asked.host) and not settings.api_keys:
+    if not is_loopback(asked.host) and not settings.api_keys:
         return _refuse(
             f"{asked.host} can be reached from other machines, and no API keys are set. Set GRADCLINIC_API_KEYS to one "
             "or more keys, separated by commas, or listen on 127.0.0.1.",
             WRONG_CALL,
         )
-    _configure_log()
+    configure_log()
     signal.signal(signal.SIGTERM, _leave)
     app = create_app(settings)
     server = Server(
@@ -83,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _serve(server, worker)
     except GradclinicError as error:
         return _refuse(str(error), FAILED)
-    except OperationalError as error:
-        return _refuse(f"The database does not answer: {error.orig}", FAILED)
+    except DATABASE_TROUBLE as error:
+        return _refuse(f"The database does not answer: {getattr(error, 'orig', error)}", FAILED)
 
 
 def _prepare_database(settings: Settings) -> None:
@@ -118,40 +118,9 @@ def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name: where it leads is not ours to guess
-
-
 def _refuse(reason: str, code: int) -> int:
     sys.stderr.write(f"error: {reason}\n")
     return code
-
-
-def _configure_log() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for chatty in ("uvicorn.error", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso"),
-    ]
-    for_programs: list[structlog.typing.Processor] = [
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
-    for_people: list[structlog.typing.Processor] = [
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    ]
-    structlog.configure(
-        processors=[*shared, *(for_people if sys.stderr.isatty() else for_programs)],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,15 +6,17 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from gradclinic.contract.limits import DEFAULT_LIMITS
+from gradclinic.model import check_document
 from service.examples import DEEP_SIGMOID
 from service.frame import Frame
+from service.guard import Guard
 from service.keys import KeyRing, require_key
+from service.logs import ensure_log
 from service.openapi import TAGS, document_openapi, v1_problems
-from service.posted import check_document
 from service.problems import register_handlers
 from service.routes import catalogues, datasets, docs, jobs, probes, runs, schema, specs, sweeps
 from store.bell import Bell
@@ -25,18 +27,24 @@ from store.settings import Settings
 from store.transactions import Store
 
 VERSION = "0.1.0"
+HISTORY_READS = 2
+"""Histories that are read at once. One of the largest takes some hundred megabytes while it is written."""
+
 V1_ROUTES = (jobs.router, sweeps.router, runs.router, datasets.router, specs.router, catalogues.router, schema.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Make the application. The database is opened when it starts, and closed when it ends."""
+    ensure_log()
     app = FastAPI(
         title="gradclinic", version=VERSION, openapi_tags=TAGS, docs_url=None, redoc_url=None, lifespan=_lifespan
     )
     app.state.settings = settings
     app.state.keys = KeyRing(tuple(key.get_secret_value() for key in settings.api_keys))
     app.state.stopping = threading.Event()  # set when the service is told to stop: whoever waits, answers
-    app.add_middleware(Frame)
+    if not settings.api_keys:
+        app.add_middleware(Guard)
+    app.add_middleware(Frame)  # added last, it is the outermost: a refusal is framed too
     register_handlers(app)
     app.include_router(docs.router)
     app.include_router(probes.router)
@@ -53,10 +61,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.store = Store(engine)
     app.state.files = make_files(app.state.store, settings)
     app.state.bell = Bell(settings.broker_url, settings.broker_prefix)
+    app.state.history_reads = CapacityLimiter(HISTORY_READS)
     try:
         await run_in_threadpool(ensure_schema, engine)
         # The first model resolved in a process costs torch most of a second of imports: before the first caller, then.
-        await run_in_threadpool(check_document, DEEP_SIGMOID, DEFAULT_LIMITS)
+        await run_in_threadpool(check_document, DEEP_SIGMOID)
         yield
     finally:
         app.state.bell.close()

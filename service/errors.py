@@ -38,6 +38,38 @@ class BodyTooLarge(RequestError):
         super().__init__(f"The body is larger than {limit:,} bytes, which is all that is read here.")
 
 
+class BodyTimeout(RequestError):
+    """The body did not arrive in time."""
+
+    code = "body_timeout"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The body did not arrive within {seconds:g} seconds, which is how long it is waited for.")
+
+
+class ForeignHost(RequestError):
+    """The service was called by a name that is not this machine's own."""
+
+    code = "foreign_host"
+
+
+class ForeignOrigin(RequestError):
+    """A page from elsewhere asks for a change."""
+
+    code = "foreign_origin"
+
+
+class QueueFull(RequestError):
+    """As many jobs wait as may."""
+
+    code = "queue_full"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit:,} jobs are queued already, and no more may be. Try again when some have been trained."
+        )
+
+
 class Unauthorized(RequestError):
     """No API key came, or not one that is known."""
 

@@ -5,8 +5,9 @@ JSON has no NaN: a value that is not finite is written as "NaN", "Infinity" or "
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from service.errors import InvalidParameter
 
 MAX_NUMBERS = 2_000_000
 """Numbers in one answer, about 40 MB of JSON; whoever wants more asks for parts, or for `points`."""
+
+NUMBERS_A_BUCKET = 3
+"""Minimum, maximum and mean."""
 
 Column = list[float | str | None]
 Floats = npt.NDArray[np.float64]
@@ -45,20 +49,47 @@ class HistoryJson(BaseModel):
     )
 
 
-def form_history(run_id: str, history: History, start: int, stop: int, points: int | None) -> dict[str, Any]:
-    """Return the contract's JSON form of a history that holds only `start <= step < stop`; see `HistoryJson`.
+def write_history(run_id: str, parts: Iterable[History], start: int, stop: int, points: int | None) -> str:
+    """Write the contract's JSON form of a history that holds only `start <= step < stop`; see `HistoryJson`.
+
+    It comes in parts with different signals. Column after column becomes text, and with `points` part after part, so
+    that what lies in memory is little more than the answer.
 
     Raises:
         InvalidParameter: There is too much of it for one answer.
     """
-    steps = _all_steps(history) if points is None else _bucket_starts(start, stop, points)
-    _refuse_too_much(len(steps), history)
-    write = _aligned if points is None else _bucketed
-    columns = {
-        column_name(subject, signal): write(steps, table.steps, table.values[:, place])
-        for signal, table, place, subject in _columns(history)
-    }
-    return {"run": run_id, "start": start, "stop": stop, "steps": steps.tolist(), "columns": columns}
+    write: Callable[[Steps, Steps, Floats], Column | dict[str, Column]]
+    if points is None:
+        parts = list(parts)
+        steps, write = _all_steps(parts), _aligned
+        refuse_too_much(len(steps), sum(len(table.subjects) for part in parts for table in part.tables.values()))
+    else:
+        steps, write = bucket_starts(start, stop, points), _bucketed
+    columns = (
+        f"{_json(column_name(subject, signal))}:{_json(write(steps, table.steps, table.values[:, place]))}"
+        for part in parts
+        for signal, table, place, subject in _columns(part)
+    )
+    head = _json({"run": run_id, "start": start, "stop": stop, "steps": steps.tolist()})
+    return f'{head[:-1]},"columns":{{{",".join(columns)}}}}}'
+
+
+def refuse_too_much(rows: int, columns: int) -> None:
+    """Refuse what would make too long an answer.
+
+    Raises:
+        InvalidParameter: It would, with what to do instead.
+    """
+    if rows * columns > MAX_NUMBERS:
+        detail = f"This would be {rows:,} steps of {columns:,} columns, more than fits into one answer."
+        expected = f"at most {MAX_NUMBERS:,} numbers: fewer signals or layers, a range of steps, or points"
+        raise InvalidParameter([Fault("/query", detail, expected)])
+
+
+def bucket_starts(start: int, stop: int, points: int) -> Steps:
+    """Return the first step of each of at most `points` buckets, as even as whole steps allow."""
+    count = min(points, max(stop - start, 0))
+    return np.array([start + place * (stop - start) // count for place in range(count)], np.int64)
 
 
 def _columns(history: History) -> Iterator[tuple[str, SignalTable, int, str]]:
@@ -67,23 +98,13 @@ def _columns(history: History) -> Iterator[tuple[str, SignalTable, int, str]]:
             yield signal, table, place, subject
 
 
-def _refuse_too_much(rows: int, history: History) -> None:
-    columns = sum(len(table.subjects) for table in history.tables.values())
-    if rows * columns > MAX_NUMBERS:
-        detail = f"This would be {rows:,} steps of {columns:,} columns, more than fits into one answer."
-        expected = f"at most {MAX_NUMBERS:,} numbers: fewer signals or layers, a range of steps, or points"
-        raise InvalidParameter([Fault("/query", detail, expected)])
-
-
-def _all_steps(history: History) -> Steps:
-    pieces = [table.steps for table in history.tables.values()]
+def _all_steps(parts: Iterable[History]) -> Steps:
+    pieces = [table.steps for part in parts for table in part.tables.values()]
     return np.unique(np.concatenate(pieces)) if pieces else np.empty(0, np.int64)
 
 
-def _bucket_starts(start: int, stop: int, points: int) -> Steps:
-    """Return the first step of each of at most `points` buckets, as even as whole steps allow."""
-    count = min(points, max(stop - start, 0))
-    return np.array([start + place * (stop - start) // count for place in range(count)], np.int64)
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def _aligned(steps: Steps, recorded: Steps, values: Floats) -> Column:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import Annotated, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from gradclinic.contract.training import SIGNALS, MetricName
 from gradclinic.errors import Fault
-from gradclinic.history import History, RunFacts
+from gradclinic.history import RunFacts
 from service.errors import InvalidParameter
-from service.history_form import form_history
+from service.history_form import NUMBERS_A_BUCKET, bucket_starts, refuse_too_much, write_history
 from service.query import in_query
-from store.histories import read_history
+from store.histories import Outline, outline_history, read_history
 from store.runs import find_run
 from store.transactions import Reader
 
@@ -45,53 +43,68 @@ class HistoryQuery(BaseModel):
         None, description="Minimum, maximum and mean of at most this many buckets instead of every step."
     )
 
-    def read(self, reader: Reader, run_id: str) -> History:
-        """Read that part of the run's history.
+    def range_of(self, steps_stored: int) -> tuple[int, int]:
+        """Return the range of steps that is asked for, of as many as are stored."""
+        stop = steps_stored if self.stop is None else min(self.stop, steps_stored)
+        return self.start, max(self.start, stop)
+
+    def select(self, outline: Outline) -> dict[str, list[str]]:
+        """Return the subjects that are asked for, by signal.
 
         Raises:
-            NotFound: There is no such run.
             InvalidParameter: A signal or a layer that there is not.
         """
-        signals = _listed(self.signals)
-        with in_query():
-            history = read_history(reader, run_id, signals=signals, start=self.start, stop=self.stop)
-        if faults := [_unknown_signal(name) for name in signals or () if not _is_signal(name, history)]:
+        if faults := [_unknown_signal(name) for name in _listed(self.signals) or () if not _is_signal(name, outline)]:
             raise InvalidParameter(faults)
         layers = _listed(self.layers)
-        return history if layers is None else _keep_layers(history, layers)
-
-    def write(self, run_id: str, history: History, steps_stored: int) -> str:
-        """Write the part that was read as JSON."""
-        stop = max(self.start, min(steps_stored, steps_stored if self.stop is None else self.stop))
-        form = form_history(run_id, history, self.start, stop, self.points)
-        return json.dumps(form, allow_nan=False, separators=(",", ":"))
+        if layers is None:
+            return {signal: list(extent.subjects) for signal, extent in outline.extents.items()}
+        known = _subjects(outline)
+        if faults := [_unknown_layer(n, outline.facts) for n in layers if not any(_is_of(k, n) for k in known)]:
+            raise InvalidParameter(faults)
+        kept = {subject for subject in known if any(_is_of(subject, name) for name in layers)}
+        return {signal: [s for s in extent.subjects if s in kept] for signal, extent in outline.extents.items()}
 
 
 def answer_query(reader: Reader, run_id: str, asked: HistoryQuery) -> str:
-    """Return the part of the run's history that is asked for, as JSON."""
+    """Return the part of the run's history that is asked for, as JSON.
+
+    Whether it is too much is worked out before any of it is read.
+
+    Raises:
+        NotFound: There is no such run.
+        InvalidParameter: A signal or a layer that there is not, or too much for one answer.
+    """
     run = find_run(reader, run_id)
-    return asked.write(run_id, asked.read(reader, run_id), run.steps_done)
-
-
-def _keep_layers(history: History, wanted: Sequence[str]) -> History:
-    known = _subjects(history)
-    if faults := [_unknown_layer(name, history.facts) for name in wanted if not any(_is_of(k, name) for k in known)]:
-        raise InvalidParameter(faults)
-    return history.select(subjects=[subject for subject in known if any(_is_of(subject, name) for name in wanted)])
+    start, stop = asked.range_of(run.steps_done)
+    with in_query():
+        outline = outline_history(reader, run_id, signals=_listed(asked.signals), start=start, stop=stop)
+    chosen = asked.select(outline)
+    columns = sum(map(len, chosen.values()))
+    if asked.points is None:
+        refuse_too_much(max((outline.extents[signal].rows for signal in chosen if chosen[signal]), default=0), columns)
+    else:
+        refuse_too_much(len(bucket_starts(start, stop, asked.points)), columns * NUMBERS_A_BUCKET)
+    parts = (
+        read_history(reader, run_id, signals=[signal], subjects=subjects, start=start, stop=stop)
+        for signal, subjects in chosen.items()
+        if subjects
+    )
+    return write_history(run_id, parts, start, stop, asked.points)
 
 
 def _is_of(subject: str, layer: str) -> bool:
     return subject == layer or subject.startswith((f"{layer}.", f"{layer}["))
 
 
-def _subjects(history: History) -> list[str]:
-    recorded = [subject for table in history.tables.values() for subject in table.subjects]
-    facts = [name for layer in history.facts.layers for name in (layer.name, *layer.parameters)]
+def _subjects(outline: Outline) -> list[str]:
+    recorded = [subject for extent in outline.extents.values() for subject in extent.subjects]
+    facts = [name for layer in outline.facts.layers for name in (layer.name, *layer.parameters)]
     return [name for name in dict.fromkeys(recorded + facts) if name]
 
 
-def _is_signal(name: str, history: History) -> bool:
-    return name in history or name in SIGNALS or name in STEP_SIGNALS
+def _is_signal(name: str, outline: Outline) -> bool:
+    return name in outline.extents or name in SIGNALS or name in STEP_SIGNALS
 
 
 def _unknown_signal(name: str) -> Fault:

@@ -33,11 +33,14 @@ TAGS = [
 
 _PROBLEMS = {
     401: "No API key came, or not one that is known.",
+    403: "Without API keys: called by a foreign name, or from a foreign page.",
     404: "There is no such thing.",
+    408: "The body did not arrive in time.",
     409: "The right request at the wrong moment; `code` says which.",
     413: "The body is too large.",
     415: "The body is not sent as plain JSON.",
     422: "The document or a parameter is wrong; `errors` lists every place.",
+    429: "As many jobs are queued as may be.",
     500: "The service failed; its log tells more under the request id.",
     503: "The database does not answer.",
 }
@@ -76,7 +79,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def v1_problems() -> dict[int | str, dict[str, Any]]:
     """Document the problems that every route under /v1 can answer with."""
-    return {status: _documented(status) for status in (401, 503)}
+    return {status: _documented(status) for status in (401, 403, 503)}
 
 
 def document_openapi(app: FastAPI) -> None:

@@ -5,20 +5,19 @@ Bodies are parsed here and not by FastAPI, so that every fault is told at its pl
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Request
 
 from gradclinic.contract.limits import Limits
-from gradclinic.contract.parse import load_json, parse_spec
+from gradclinic.contract.parse import load_json
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.spec import JobSpec
-from gradclinic.diagnosis import check_thresholds
-from gradclinic.errors import InvalidSpec
 from gradclinic.files import Files
-from gradclinic.model import resolve_spec
-from service.errors import BodyTooLarge, UnsupportedContent
+from gradclinic.model import check_document
+from service.errors import BodyTimeout, BodyTooLarge, UnsupportedContent
 
 MAX_BODY_BYTES = 1_000_000
 """A spec written by hand has a few thousand; one with data in it some hundred thousand."""
@@ -40,17 +39,18 @@ async def read_body(request: Request) -> bytes:
     Raises:
         UnsupportedContent: It is not sent as JSON, or it is compressed.
         BodyTooLarge: It is larger than `MAX_BODY_BYTES`.
+        BodyTimeout: It does not arrive in time.
     """
     _check_content(request)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
         raise BodyTooLarge(MAX_BODY_BYTES)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge(MAX_BODY_BYTES)
-    return bytes(body)
+    seconds: float = request.app.state.settings.body_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_stream(request)
+    except TimeoutError:
+        raise BodyTimeout(seconds) from None
 
 
 PostedBody = Annotated[bytes, Depends(read_body)]
@@ -63,15 +63,21 @@ def accept_spec(body: bytes, limits: Limits, files: Files | None = None) -> Acce
     Raises:
         InvalidSpec: Something is wrong; `faults` lists every place.
     """
-    return check_document(load_json(body), limits, files)
+    return accept_document(load_json(body), limits, files)
 
 
-def check_document(document: Any, limits: Limits, files: Files | None = None) -> Accepted:
+def accept_document(document: Any, limits: Limits, files: Files | None = None) -> Accepted:
     """Check a job spec given as plain objects; see `accept_spec`."""
-    spec = parse_spec(document)
-    if faults := check_thresholds(spec.diagnosis.thresholds):
-        raise InvalidSpec(faults)
-    return Accepted(document, spec, resolve_spec(spec, limits, files))
+    return Accepted(document, *check_document(document, limits, files))
+
+
+async def _read_stream(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge(MAX_BODY_BYTES)
+    return bytes(body)
 
 
 def _check_content(request: Request) -> None:

@@ -11,8 +11,6 @@ import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,13 +29,18 @@ from gradclinic.errors import (
     NotFound,
 )
 from service.errors import (
+    BodyTimeout,
     BodyTooLarge,
+    ForeignHost,
+    ForeignOrigin,
     InvalidParameter,
+    QueueFull,
     RequestError,
     StoreUnavailable,
     Unauthorized,
     UnsupportedContent,
 )
+from store.trouble import DATABASE_TROUBLE
 
 logger = structlog.get_logger(__name__)
 
@@ -54,12 +57,20 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     KeyReused: (422, "The idempotency key was used with another body"),
     InvalidParameter: (422, "A parameter is not valid"),
     Unauthorized: (401, "An API key is needed"),
+    ForeignHost: (403, "Not a name of this machine"),
+    ForeignOrigin: (403, "A page from elsewhere"),
+    BodyTimeout: (408, "The body did not arrive"),
     BodyTooLarge: (413, "The body is too large"),
     UnsupportedContent: (415, "The content type is not supported"),
+    QueueFull: (429, "The queue is full"),
     StoreUnavailable: (503, "The database does not answer"),
     RequestError: (400, "Bad request"),
 }
 """From error to status and title. An error of the domain that is not here is a fault of ours: 500."""
+
+
+QUEUE_RETRY_AFTER = "10"
+"""Seconds after which a full queue is worth another try: most trainings take about that."""
 
 
 class Place(BaseModel):
@@ -144,7 +155,9 @@ def handle_known(request: Request, error: Exception) -> Response:
 def handle_store(request: Request, error: Exception) -> Response:
     """Answer a database that is gone, locked or full of requests: it may be back soon."""
     logger.error("store_unavailable", error=repr(error))
-    said = StoreUnavailable("The database does not answer just now. Nothing was changed; try again in a moment.")
+    said = StoreUnavailable(
+        "The database does not answer just now. Try again in a moment; with the same Idempotency-Key, no job is made twice."
+    )
     return handle_known(request, said)
 
 
@@ -176,8 +189,8 @@ def register_handlers(app: FastAPI) -> None:
     """Register the handlers; what none of them knows is caught by `service.frame`."""
     app.add_exception_handler(GradclinicError, handle_known)
     app.add_exception_handler(RequestError, handle_known)
-    app.add_exception_handler(OperationalError, handle_store)
-    app.add_exception_handler(PoolTimeout, handle_store)
+    for trouble in DATABASE_TROUBLE:
+        app.add_exception_handler(trouble, handle_store)
     app.add_exception_handler(HTTPException, handle_http)
     app.add_exception_handler(RequestValidationError, handle_parameters)
 
@@ -193,6 +206,10 @@ def _headers_for(error: Exception) -> dict[str, str]:
             return {"Retry-After": str(error.retry_after)}
         case StoreUnavailable():
             return {"Retry-After": "1"}
+        case QueueFull():
+            return {"Retry-After": QUEUE_RETRY_AFTER}
+        case BodyTimeout():
+            return {"Connection": "close"}  # the rest of it may still come, and is no next request
         case Unauthorized():
             return {"WWW-Authenticate": 'Bearer realm="gradclinic"'}
         case _:

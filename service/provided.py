@@ -26,7 +26,7 @@ async def provide_bell(request: Request) -> Bell:
 
 
 async def provide_settings(request: Request) -> Settings:
-    """Return the settings."""
+    """Return the application's settings."""
     settings: Settings = request.app.state.settings
     return settings
 

@@ -14,14 +14,15 @@ from typing import Annotated, Any
 from fastapi import Depends, Header
 
 from gradclinic.contract.combinations import check_combinations, combinations_of
-from gradclinic.contract.limits import Limits
 from gradclinic.files import Files
 from service.answers import headers_of, headers_of_sweep, sweep_with_links, with_links
-from service.posted import Accepted, check_document
-from service.provided import GivenBell, GivenFiles, GivenLimits, GivenSettings, GivenStore
+from service.errors import QueueFull
+from service.posted import Accepted, accept_document
+from service.provided import GivenBell, GivenFiles, GivenSettings, GivenStore
 from store.bell import Bell
 from store.idempotency import StoredAnswer, keep_answer, recall_answer
-from store.jobs import add_job
+from store.jobs import add_job, count_queued
+from store.settings import Settings
 from store.sweeps import NewJob, add_sweep, job_ids_of
 from store.transactions import Store, Writer
 
@@ -56,8 +57,7 @@ class Intake:
 
     store: Store
     bell: Bell
-    limits: Limits
-    max_sweep: int
+    settings: Settings
     files: Files
 
     def submit(self, document: Any, *, key: str | None = None, to: str = "/v1/jobs") -> Submission:
@@ -66,13 +66,14 @@ class Intake:
         Raises:
             InvalidSpec: The document is wrong; `faults` lists every place.
             KeyReused: The key came with another document before.
+            QueueFull: As many jobs wait as may.
         """
 
         def prepare() -> Callable[[Writer], StoredAnswer]:
             accepted = self._check(document)
             return lambda writer: self._add_job(writer, accepted)
 
-        return self._act_once(key, _fingerprint(to, document), prepare)
+        return self._act_once(key, to, document, prepare)
 
     def submit_sweep(self, document: Any, *, key: str | None = None) -> Submission:
         """Add a job for every combination of a sweep, all or none, or recall those that the same request made before.
@@ -80,28 +81,32 @@ class Intake:
         Raises:
             InvalidSpec: The document is wrong; `faults` lists every place, with the combinations it is wrong in.
             KeyReused: The key came with another document before.
+            QueueFull: As many jobs wait as may.
         """
 
         def prepare() -> Callable[[Writer], StoredAnswer]:
-            accepted = check_combinations(combinations_of(document, self.max_sweep), self._check)
+            accepted = check_combinations(combinations_of(document, self.settings.max_sweep), self._check)
             found = [NewJob(one.document, one.spec, one.resolved.steps) for one in accepted]
             return lambda writer: self._add_sweep(writer, document, found)
 
-        return self._act_once(key, _fingerprint("/v1/sweeps", document), prepare)
+        return self._act_once(key, "/v1/sweeps", document, prepare)
 
     def _check(self, document: Any) -> Accepted:
-        return check_document(document, self.limits, self.files)
+        return accept_document(document, self.settings.limits, self.files)
 
     def _act_once(
-        self, key: str | None, fingerprint: str, prepare: Callable[[], Callable[[Writer], StoredAnswer]]
+        self, key: str | None, to: str, document: Any, prepare: Callable[[], Callable[[Writer], StoredAnswer]]
     ) -> Submission:
         """Prepare and act, or recall the answer to the same request."""
+        fingerprint = "" if key is None else _fingerprint(to, document)
         if key is not None and (known := self._recall(key, fingerprint)):
             return known
         act = prepare()  # may take seconds: no transaction is open meanwhile
         with self.store.writing() as writer:
             if key is not None and (kept := recall_answer(writer, key, fingerprint)):
                 return _submission(kept, replayed=True)
+            if count_queued(writer) >= self.settings.max_queued:
+                raise QueueFull(self.settings.max_queued)
             answer = act(writer)
             if key is not None:
                 keep_answer(writer, key, fingerprint, answer)
@@ -126,11 +131,9 @@ class Intake:
         return None if kept is None else _submission(kept, replayed=True)
 
 
-async def provide_intake(
-    store: GivenStore, bell: GivenBell, limits: GivenLimits, settings: GivenSettings, files: GivenFiles
-) -> Intake:
+async def provide_intake(store: GivenStore, bell: GivenBell, settings: GivenSettings, files: GivenFiles) -> Intake:
     """Return what takes jobs in."""
-    return Intake(store, bell, limits, settings.max_sweep, files)
+    return Intake(store, bell, settings, files)
 
 
 GivenIntake = Annotated[Intake, Depends(provide_intake)]
@@ -141,5 +144,8 @@ def _submission(answer: StoredAnswer, *, replayed: bool = False) -> Submission:
 
 
 def _fingerprint(to: str, document: Any) -> str:
-    """Tell requests apart by what they mean: neither the order of keys nor white space is part of it."""
+    """Tell requests apart by what they mean: neither the order of keys nor white space is part of it.
+
+    The document is one that `load_json` let through, or one of ours: never so deep that writing it recurses too far.
+    """
     return hashlib.sha256(f"{to}\n{json.dumps(document, sort_keys=True)}".encode()).hexdigest()

@@ -1,4 +1,7 @@
-"""A worker beside the service, as a process of its own: started, watched, started again if it dies, and stopped."""
+"""A worker beside the service, as a process of its own: started, watched, started again if it dies, and stopped.
+
+Where the service itself is killed and can stop nothing, the worker ends because its standard input does.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
 logger = structlog.get_logger(__name__)
+
+COMMAND = (sys.executable, "-m", "worker", "--watch-stdin")
 
 STOP_SECONDS = 15.0
 """How long a worker may take to put its work down; then it is killed, and its job is taken up again later."""
@@ -28,9 +34,7 @@ PAUSE_SECONDS = 1.0
 class WorkerProcess:
     """One worker process, kept alive; `on_loss` is called once when that is given up."""
 
-    def __init__(
-        self, on_loss: Callable[[], None], command: tuple[str, ...] = (sys.executable, "-m", "worker")
-    ) -> None:
+    def __init__(self, on_loss: Callable[[], None], command: tuple[str, ...] = COMMAND) -> None:
         self.lost = False
         self._command = command
         self._on_loss = on_loss
@@ -57,13 +61,14 @@ class WorkerProcess:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             logger.warning("worker_killed", pid=process.pid, after_seconds=STOP_SECONDS)
-        _kill_group(process)
+        _clear_away(process)
         process.wait()
         self._watcher.join(STOP_SECONDS)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C in a terminal reaches this service alone, which then stops the worker in order.
-        return subprocess.Popen(self._command, start_new_session=True)  # noqa: S603 - our own module
+        # The pipe is held by this process alone, and ends with it.
+        return subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own module
 
     def _watch(self) -> None:
         deaths: list[float] = []
@@ -71,7 +76,7 @@ class WorkerProcess:
             code = self._process.wait()
             if self._stopping.is_set():
                 return
-            _kill_group(self._process)  # what it left behind: its lease runs out, and another takes the job up
+            _clear_away(self._process)  # what it left behind: its lease runs out, and another takes the job up
             now = time.monotonic()
             deaths = [death for death in deaths if now - death < DEATHS_WITHIN_SECONDS] + [now]
             logger.error("worker_died", exit_code=code, deaths=len(deaths))
@@ -86,8 +91,9 @@ class WorkerProcess:
                 self._process = self._spawn()
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    try:
+def _clear_away(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a worker, and close our end of its standard input."""
+    if process.stdin is not None:
+        process.stdin.close()
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # the group that `start_new_session` made, and nobody else
-    except ProcessLookupError:
-        return

@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, LargeBinary, func, insert, select, tuple_, update
 
 from gradclinic.errors import NotFound
-from gradclinic.history import History, RunFacts, concatenate, decode_table, encode_table
+from gradclinic.history import (
+    HEADER_BYTES,
+    History,
+    RunFacts,
+    concatenate,
+    decode_table,
+    encode_table,
+    peek_table,
+)
 from store.claim import Claim, write_fenced
-from store.cursor import refuse_unstorable
 from store.ids import is_id
 from store.tables import history_chunks, jobs, runs
+from store.texts import refuse_unstorable
 from store.transactions import Reader, Writer
 
 LAST_STEP = 2**31 - 1
 """The largest step that the table can hold."""
 
+_chunks = history_chunks.c
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of one signal is stored: its subjects, and at least how many rows."""
+
+    subjects: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Outline:
+    """How much is stored of a run's history, by signal, and what is known about the run."""
+
+    extents: dict[str, Extent]
+    facts: RunFacts
+
 
 def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
     """Add the rows since the last chunk to the claim's run, and move its progress on.
+
+    A chunk that is there already changes nothing: its writer tries again where only the acknowledgement was lost.
 
     Raises:
         LeaseLost: The claim no longer holds.
@@ -29,6 +58,9 @@ def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
         return
     done = part.last_step + 1
     write_fenced(writer, claim, step=done, version=jobs.c.version + 1)
+    further = update(runs).where(runs.c.id == claim.run_id, runs.c.steps_done < done).values(steps_done=done)
+    if writer.connection.execute(further).rowcount == 0:
+        return
     rows = [
         {
             "run_id": claim.run_id,
@@ -42,7 +74,6 @@ def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
         if len(table.steps)
     ]
     writer.connection.execute(insert(history_chunks), rows)
-    writer.connection.execute(update(runs).where(runs.c.id == claim.run_id).values(steps_done=done))
 
 
 def save_facts(writer: Writer, claim: Claim, facts: RunFacts) -> None:
@@ -74,16 +105,50 @@ def read_history(  # noqa: PLR0913 - the parameters of the HTTP history
     """
     refuse_unstorable({"/signals": signals or ()})
     facts = _read_facts(reader, run_id)
-    start, stop = min(start, LAST_STEP), None if stop is None else min(stop, LAST_STEP)
-    chunks = history_chunks.c
-    query = select(chunks.signal, chunks.payload).where(chunks.run_id == run_id, chunks.last_step >= start)
-    if stop is not None:
-        query = query.where(chunks.first_step < stop)
-    if signals is not None:
-        query = query.where(chunks.signal.in_(signals))
-    rows = reader.connection.execute(query.order_by(chunks.first_step, chunks.signal))
-    whole = concatenate(History({row.signal: decode_table(row.payload)}) for row in rows)
-    return History(whole.select(None, subjects, start, stop).tables, facts)
+    start, stop = _range(start, stop)
+    query = select(_chunks.signal, _chunks.payload).where(*_asked_for(run_id, signals, start, stop))
+    rows = reader.connection.execute(query.order_by(_chunks.first_step, _chunks.signal))
+    parts = (History({row.signal: decode_table(row.payload)}).select(None, subjects, start, stop) for row in rows)
+    return History(concatenate(parts).tables, facts)
+
+
+def outline_history(
+    reader: Reader, run_id: str, *, signals: Collection[str] | None = None, start: int = 0, stop: int | None = None
+) -> Outline:
+    """Tell how much `read_history` would return; of each signal one chunk is unpacked, for the names in it.
+
+    Raises:
+        InvalidSpec: A signal's name holds a character that no database can.
+        NotFound: There is no run with that id.
+    """
+    refuse_unstorable({"/signals": signals or ()})
+    facts = _read_facts(reader, run_id)
+    start, stop = _range(start, stop)
+    asked = _asked_for(run_id, signals, start, stop)
+    header = func.substr(_chunks.payload, 1, HEADER_BYTES, type_=LargeBinary).label("header")
+    query = select(_chunks.signal, _chunks.first_step, _chunks.last_step, header).where(*asked)
+    counted: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for row in reader.connection.execute(query.order_by(_chunks.first_step, _chunks.signal)):
+        outside = max(start - row.first_step, 0) + max(row.last_step + 1 - stop, 0)
+        counted[row.signal] = counted.get(row.signal, 0) + max(peek_table(row.header)[0] - outside, 0)
+        first.setdefault(row.signal, row.first_step)
+    named = tuple_(_chunks.signal, _chunks.first_step).in_(list(first.items()))
+    chunks = reader.connection.execute(select(_chunks.signal, _chunks.payload).where(_chunks.run_id == run_id, named))
+    subjects = {row.signal: decode_table(row.payload).subjects for row in chunks}
+    return Outline({signal: Extent(subjects[signal], rows) for signal, rows in counted.items()}, facts)
+
+
+def _range(start: int, stop: int | None) -> tuple[int, int]:
+    """Return the range within what the table can hold."""
+    end = LAST_STEP + 1 if stop is None else min(stop, LAST_STEP + 1)
+    return min(max(start, 0), LAST_STEP), max(end, 0)
+
+
+def _asked_for(run_id: str, signals: Collection[str] | None, start: int, stop: int) -> list[ColumnElement[bool]]:
+    # Both ends inside: `first_step < stop` would not fit into the column where the range is open.
+    conditions = [_chunks.run_id == run_id, _chunks.last_step >= start, _chunks.first_step <= stop - 1]
+    return conditions if signals is None else [*conditions, _chunks.signal.in_(signals)]
 
 
 def _read_facts(reader: Reader, run_id: str) -> RunFacts:

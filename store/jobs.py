@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select, update
 
 from gradclinic.contract.diagnosis import Health
 from gradclinic.contract.job import LIVE, Job, JobError, JobStatus, Page, Progress
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import JobIsLive, NotFound
-from store.cursor import decode_cursor, encode_cursor, refuse_unstorable
+from store.cursor import decode_cursor, encode_cursor
 from store.ids import is_id, new_id
 from store.status import HELD, move_job
 from store.tables import jobs, labels, runs
+from store.texts import refuse_unstorable
 from store.transactions import Reader, Writer
 
 
@@ -113,6 +114,12 @@ def list_jobs(  # noqa: PLR0913 - the parameters of the HTTP list
     page = rows[:limit]
     more = encode_cursor(page[-1].created_at, page[-1].id) if len(rows) > limit and page else None
     return Page[Job](items=_jobs_from(reader, page), next_cursor=more)
+
+
+def count_queued(reader: Reader) -> int:
+    """Count the jobs that wait for a worker."""
+    found: int = reader.connection.execute(select(func.count()).where(jobs.c.status == "queued")).scalar_one()
+    return found
 
 
 def request_cancel(writer: Writer, job_id: str) -> Job:

@@ -26,6 +26,7 @@ __all__ = [
     "finish_job",
     "is_work_due",
     "record_progress",
+    "release_job",
     "renew_lease",
     "sweep_expired",
 ]
@@ -103,7 +104,7 @@ def finish_job(writer: Writer, claim: Claim, *, health: Health | None) -> None:
     Raises:
         LeaseLost: The claim no longer holds.
     """
-    _end(writer, claim, "succeeded", run={"health": health}, health=health)
+    _leave(writer, claim, "succeeded", run={"health": health}, health=health)
 
 
 def fail_job(writer: Writer, claim: Claim, error: JobError) -> None:
@@ -112,7 +113,7 @@ def fail_job(writer: Writer, claim: Claim, error: JobError) -> None:
     Raises:
         LeaseLost: The claim no longer holds.
     """
-    _end(writer, claim, "failed", error=error.model_dump_json())
+    _leave(writer, claim, "failed", error=error.model_dump_json())
 
 
 def end_cancelled(writer: Writer, claim: Claim) -> None:
@@ -121,7 +122,16 @@ def end_cancelled(writer: Writer, claim: Claim) -> None:
     Raises:
         LeaseLost: The claim no longer holds.
     """
-    _end(writer, claim, "cancelled")
+    _leave(writer, claim, "cancelled")
+
+
+def release_job(writer: Writer, claim: Claim) -> None:
+    """Put the job back into the queue, to be announced at once: its worker shuts down and did not lose it.
+
+    Raises:
+        LeaseLost: The claim no longer holds.
+    """
+    _leave(writer, claim, "queued", announced_at=None, step=0)
 
 
 def sweep_expired(writer: Writer, *, max_attempts: int) -> list[str]:
@@ -161,15 +171,15 @@ def _after_loss(status: JobStatus, losses: int, cancelled: bool, most: int) -> t
     times = "once, and its" if losses == 1 else f"{losses} times, and each time its"
     error = JobError(
         type="worker_lost",
-        title="The worker died while it trained",
-        detail=f"The training was taken up {times} worker died or went silent. When a process takes "
-        "more memory than the machine has, the system kills it, and that looks just like this: try a smaller model or "
-        "batch, or give the worker more memory. The worker's log tells more.",
+        title="The worker was lost while it trained",
+        detail=f"The training was taken up {times} worker died, hung, or could not reach the database for as long as a "
+        "lease. When a process takes more memory than the machine has, the system kills it, and that looks just like "
+        "this: try a smaller model or batch, or give the worker more memory. The worker's log tells more.",
     )
     return "failed", {"error": error.model_dump_json()}
 
 
-def _end(writer: Writer, claim: Claim, to: JobStatus, **values: Any) -> None:
+def _leave(writer: Writer, claim: Claim, to: JobStatus, **values: Any) -> None:
     fence: Sequence[ColumnElement[bool]] = still_held(claim)
     if not move_job(writer, claim.job_id, to, where=fence, **values):
         raise lost(claim)

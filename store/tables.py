@@ -173,3 +173,10 @@ dataset_chunks = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("payload", LargeBinary, nullable=False),
 )
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False, index=True),
+)

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,14 @@ def settings_for(database_url: str, tmp_path: Path) -> Callable[..., Settings]:
 
 @pytest.fixture
 def redis_settings() -> Iterator[dict[str, str]]:
-    """A broker for one test, as settings: a prefix of its own, under which all is deleted afterwards."""
+    """A broker for one test, as settings."""
+    with own_broker() as settings:
+        yield settings
+
+
+@contextmanager
+def own_broker() -> Iterator[dict[str, str]]:
+    """Give a broker, as settings: a prefix of its own, under which all is deleted afterwards."""
     url = os.environ.get("GRADCLINIC_TEST_REDIS_URL")
     if not url:
         pytest.skip("GRADCLINIC_TEST_REDIS_URL is not set: nothing is tested on Redis.")

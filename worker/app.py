@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -36,6 +37,8 @@ class WorkerApp(Celery):
         self.settings = settings
         self.stopping = threading.Event()
         """Set in a pool child when its worker shuts down: jobs in hand go back to the queue."""
+        self.on_stall: Callable[[], None] = lambda: None
+        """Set in a pool child: called where a training hangs, whose process nothing but its end makes free again."""
 
     @cached_property
     def store(self) -> Store:
@@ -64,6 +67,8 @@ def make_app(settings: Settings) -> WorkerApp:
         task_default_queue=QUEUE,
         task_ignore_result=True,
         task_serializer="json",
+        # The last net, under a child that is too far gone to notice its own deadline or a step that never returns.
+        task_time_limit=settings.max_training_seconds + settings.stalled_seconds,
         worker_cancel_long_running_tasks_on_connection_loss=False,  # the job goes on: it needs the database alone
         worker_enable_remote_control=False,  # cancelling is a flag in the job's row
         worker_hijack_root_logger=False,

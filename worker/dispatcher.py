@@ -16,6 +16,8 @@ from store.idempotency import forget_old_answers
 from store.queue import announce_due, is_work_due, sweep_expired
 from store.settings import Settings
 from store.transactions import Store
+from store.workers import note_worker
+from worker.naming import worker_name
 
 log = structlog.get_logger("worker.dispatcher")
 
@@ -27,6 +29,9 @@ LONGEST_PAUSE_SECONDS = 5.0
 
 SWEEP_SECONDS = 0.5
 """Pause between two sweeps; a lease is seconds long."""
+
+NOTE_SECONDS = 10.0
+"""Pause between two notes that this worker is there."""
 
 TIDY_SECONDS = 600.0
 """Pause between two removals of what is kept for a day."""
@@ -59,7 +64,7 @@ class Dispatcher:
         self._report_alive = report_alive
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
-        self._next_sweep = self._next_tidying = 0.0
+        self._next_sweep = self._next_tidying = self._next_note = 0.0
         self._failing = False
         relayed = settings.broker_url is not None
         self._interval = max(settings.dispatch_interval, RELAY_SECONDS if relayed else 0.0)
@@ -97,6 +102,7 @@ class Dispatcher:
         while not self._stopped.wait(pause):
             try:
                 self.run_round()
+                self._note()
                 self._tidy()
                 self._report_alive()
             except Exception as error:  # database, broker, disk: whatever is away comes back
@@ -118,6 +124,13 @@ class Dispatcher:
         self._next_sweep = time.monotonic() + SWEEP_SECONDS
         if moved:
             log.warning("leases_expired", job_ids=moved)
+
+    def _note(self) -> None:
+        if time.monotonic() < self._next_note:
+            return
+        with self._store.writing() as writer:
+            note_worker(writer, worker_name())
+        self._next_note = time.monotonic() + NOTE_SECONDS
 
     def _tidy(self) -> None:
         if time.monotonic() < self._next_tidying:

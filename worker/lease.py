@@ -1,13 +1,15 @@
 """The heartbeat of one attempt: a thread that renews the lease, tells the progress and brings back what to know.
 
-It stops nothing itself: the training loop asks between two steps.
+It stops no training itself: the loop asks between two steps. Only of a step that never returns it says so, for nobody
+else can.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -28,13 +30,29 @@ class Lease:
 
     `step` is set by the training and read by the heartbeat; `cancel_requested` and `is_lost` go the other way. Each is
     written by one thread alone.
+
+    Args:
+        store: The database.
+        seconds: How long it lasts unless it is renewed.
+        stalled_seconds: How long it is renewed without a step done; then it runs out, and the job is for others.
+        on_stall: Called once it is given up so, from the heartbeat's thread: the training's own may never return.
     """
 
-    def __init__(self, store: Store, seconds: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        seconds: float,
+        stalled_seconds: float = math.inf,
+        on_stall: Callable[[], None] = lambda: None,
+    ) -> None:
         self.step = 0
         self.cancel_requested = False
         self._store = store
         self._seconds = seconds
+        self._stalled_seconds = stalled_seconds
+        self._on_stall = on_stall
+        self._seen_step = 0
+        self._seen_at = time.monotonic()
         self._told_step = 0
         self._renewed_at = time.monotonic()
         self._fenced_off = False
@@ -58,13 +76,25 @@ class Lease:
             thread.join()
 
     def close(self) -> None:
-        """Stop renewing. What is written from here on has the rest of the lease to get through."""
+        """Stop renewing."""
         self._closed.set()
 
     def _beat_on(self, claim: Claim) -> None:
         interval = min(self._seconds / 4, LONGEST_BEAT_SECONDS)
         while not self._closed.wait(interval) and not self.is_lost:
+            if self._is_stalled():
+                log.error("training_stalled", step=self.step, after_seconds=self._stalled_seconds)
+                self._fenced_off = True
+                self._on_stall()
+                return
             self._beat(claim)
+
+    def _is_stalled(self) -> bool:
+        """Tell whether the training went no further for too long."""
+        now = time.monotonic()
+        if self.step != self._seen_step:
+            self._seen_step, self._seen_at = self.step, now
+        return now - self._seen_at > self._stalled_seconds
 
     def _beat(self, claim: Claim) -> None:
         asked_at, step = time.monotonic(), self.step

@@ -8,21 +8,15 @@ import threading
 from typing import Any
 
 import structlog
-from celery import Celery, bootsteps, signals
-from celery.worker import state
+from celery import bootsteps, signals
 from celery.worker.components import Pool
-from kombu.exceptions import ChannelError
 
-from store.bell import QUEUE, TASK_TRAIN
 from worker.dispatcher import Dispatcher
 from worker.health import Pulse
+from worker.outbox import Outbox
 from worker.pool_child import STOP_SIGNAL
 
 log = structlog.get_logger("worker")
-
-RELAYED_MESSAGES = 100
-"""Messages in the broker's queue up to which more are sent. Each queued job needs one; a long backlog would otherwise be
-announced over and over."""
 
 SHUTDOWN_SECONDS = 8.0
 """How long a shutdown may take before the process ends itself: two seconds less than `docker stop` waits. Jobs in hand
@@ -37,12 +31,10 @@ class DispatcherStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         app = worker.app
+        outbox = Outbox(app, slots=worker.concurrency)
+        pulse = Pulse(app.settings)
         self._dispatcher = Dispatcher(
-            app.store,
-            app.settings,
-            room=lambda: room_for_messages(worker),
-            send=lambda job_id: app.send_task(TASK_TRAIN, args=[job_id], queue=QUEUE, ignore_result=True, retry=False),
-            report_alive=Pulse(app.settings).beat,
+            app.store, app.settings, room=outbox.room, send=outbox.send, report_alive=pulse.beat
         )
 
     def start(self, worker: Any) -> None:
@@ -70,29 +62,6 @@ class DispatcherStep(bootsteps.StartStopStep):
     def terminate(self, worker: Any) -> None:
         """Do the same: a cold shutdown has no less time than this."""
         self.stop(worker)
-
-
-def room_for_messages(worker: Any) -> int:
-    """Return how many messages may be sent now.
-
-    In memory: as many as this worker has free hands, because nobody else can take them up. In Redis: enough that
-    every worker finds some.
-    """
-    waiting = count_messages(worker.app)
-    if worker.app.settings.broker_url is not None:
-        return max(0, RELAYED_MESSAGES - waiting)
-    slots: int = worker.concurrency
-    return max(0, slots - len(state.reserved_requests) - waiting)
-
-
-def count_messages(app: Celery) -> int:
-    """Return how many messages wait in the queue."""
-    with app.connection_for_write() as connection:
-        try:
-            channel: Any = connection.default_channel
-            return int(channel.queue_declare(QUEUE, passive=True).message_count)
-        except ChannelError:
-            return 0  # In Redis a queue without messages does not exist.
 
 
 def interrupt_jobs(worker: Any) -> None:

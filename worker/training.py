@@ -9,7 +9,7 @@ from gradclinic.fixes import propose_fixes
 from gradclinic.history import History
 from gradclinic.training import Observer, set_threads, train
 from store.histories import add_chunk
-from worker.base_task import Attempt
+from worker.attempt import Attempt
 
 WARM_UP = {
     "model": {"layers": [{"type": "Linear", "out_features": 3}]},
@@ -33,8 +33,7 @@ class StoringObserver(Observer):
 
     def on_chunk(self, part: History) -> None:
         """Store the chunk in a transaction of its own."""
-        with self._attempt.store.writing() as writer:
-            add_chunk(writer, self._attempt.claim, part)
+        self._attempt.record(lambda writer, claim: add_chunk(writer, claim, part))
 
     def should_stop(self) -> bool:
         """Ask the attempt."""

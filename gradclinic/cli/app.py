@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from gradclinic.cli.datasets import make_datasets_app
 from gradclinic.cli.histories import history
-from gradclinic.cli.jobs import apply, cancel, show, submit, wait
+from gradclinic.cli.jobs import apply, cancel, delete, show, submit, wait
+from gradclinic.cli.lists import jobs, runs
 from gradclinic.cli.local import run
 from gradclinic.cli.schemas import schema
 from gradclinic.cli.specs import validate
 from gradclinic.cli.sweeps import sweep
-from gradclinic.cli.telling import TellingGroup
+from gradclinic.cli.telling import FlagsCommand, TellingGroup
 
-COMMANDS = (run, submit, wait, show, apply, cancel, sweep, history, validate, schema)
+COMMANDS = (run, submit, wait, show, apply, cancel, delete, jobs, runs, sweep, history, validate, schema)
 """Every command, in the order of the help."""
 
 _EPILOG = (
     "Exit codes: 0 healthy enough, 1 a finding at or above --fail-on, 2 the spec or the call is wrong, "
     "3 it could not be done or the service was not reached, 4 not finished within --timeout."
 )
+
+
+VERSION = "0.1.0"
+"""As in pyproject.toml; a checkout that is not installed has no other place to read it from."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"gradclinic {VERSION}")  # noqa: T201 - the result
+        raise typer.Exit
 
 
 def make_app() -> typer.Typer:
@@ -36,9 +48,19 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     for command in COMMANDS:
-        app.command()(command)
+        app.command(cls=FlagsCommand)(command)
     app.add_typer(make_datasets_app(), name="datasets")
+    app.callback()(_with_version)
     return app
+
+
+def _with_version(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options of the program itself."""
 
 
 def main() -> None:

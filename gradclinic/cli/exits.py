@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal
 
+from gradclinic.cli.problems import NotFinished
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.errors import Conflict, GradclinicError, InvalidHistory, InvalidSpec, KeyReused, NotFound, RequestFailed
 
@@ -37,6 +38,8 @@ def exit_code_of_error(error: GradclinicError) -> ExitCode:
         case RequestFailed():
             # 408 and 429 ask to come again: nothing is wrong with the call.
             return ExitCode.WRONG_CALL if error.status < 500 and error.status not in {408, 429} else ExitCode.NOT_DONE
+        case NotFinished():
+            return ExitCode.NOT_FINISHED
         case InvalidSpec() | InvalidHistory() | NotFound() | Conflict() | KeyReused():
             return ExitCode.WRONG_CALL
         case _:

@@ -7,11 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gradclinic.cli.exits import ExitCode
 from gradclinic.cli.options import AsJson, Url
 from gradclinic.cli.overviews import baseline_of, read_overview
 from gradclinic.cli.printing import print_json, print_report
-from gradclinic.cli.telling import tell
 from gradclinic.client import Client
 from gradclinic.errors import RequestFailed
 from gradclinic.report import render_overview
@@ -43,9 +41,12 @@ def history(  # noqa: PLR0913 - the choices of the HTTP call, each an option
             wanted = {"signals": _listed(signals), "layers": _listed(layers)}
             print_json(_as_json(client.history(run_id, **wanted, start=start, stop=stop, points=points)))
             return
-        if any(choice is not None for choice in (signals, layers, start, stop, points)):
-            tell("The picture shows the loss and the gradients of all layers; parts are chosen for --json alone.")
-            raise typer.Exit(ExitCode.WRONG_CALL)
+        chosen = {"signals": signals, "layers": layers, "start": start, "stop": stop, "points": points}
+        if given := [f"--{name}" for name, value in chosen.items() if value is not None]:
+            raise typer.BadParameter(
+                "The picture shows the loss and the gradients of all layers. For the numbers of a part, add --json.",
+                param_hint=", ".join(given),
+            )
         overview = read_overview(client, run_id)
     print_report(render_overview(overview))
 

@@ -1,4 +1,4 @@
-"""The commands about jobs of a service: submit, wait, show, apply, cancel."""
+"""The commands about one job of a service: submit, wait, show, apply, cancel, delete."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gradclinic.cli.exits import ExitCode, FailOn, exit_code_of
 from gradclinic.cli.options import AsJson, FailOnOption, JobId, SpecPath, Timeout, Url, Wait
 from gradclinic.cli.overviews import baseline_of, read_overview
 from gradclinic.cli.printing import print_json, print_report
+from gradclinic.cli.problems import problem_of_job
 from gradclinic.cli.progress import progress_shown, show_job
 from gradclinic.cli.source import read_source
 from gradclinic.cli.telling import faults_told, tell
@@ -80,7 +81,7 @@ def apply(  # noqa: PLR0913 - each an option of the command
 ) -> None:
     """Submit a job's spec with one of its fixes applied, as a new job."""
     with Client(url) as client:
-        job = client.apply_fix(job_id, fix_id)
+        job = _apply_fix(client, job_id, fix_id)
         _follow(client, job, Ending(timeout, fail_on, as_json), wait=wait)
 
 
@@ -94,10 +95,37 @@ def cancel(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
         print_report(render_job(job))
 
 
+def delete(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
+    """Delete an ended job, with its runs and everything that was recorded of it."""
+    with Client(url) as client:
+        client.delete(job_id)
+    if as_json:
+        print_json({"id": job_id, "deleted": True})
+    else:
+        tell(f"Job {job_id} and all that was recorded of it are deleted.")
+
+
+def _apply_fix(client: Client, job_id: str, fix_id: str) -> Job:
+    """Apply a fix; of an id that there is not, say which there are."""
+    try:
+        return client.apply_fix(job_id, fix_id)
+    except RequestFailed as error:
+        if error.status != 404:
+            raise
+        known = ", ".join(fix.id for fix in client.diagnosis(job_id).fixes)
+        detail = f"Job {job_id} has no fix {fix_id!r}. " + (f"Its fixes: {known}." if known else "No fix was proposed.")
+        raise RequestFailed(error.status, error.problem | {"detail": detail}) from error
+
+
 def _follow(client: Client, job: Job, ending: Ending, *, wait: bool) -> None:
     """Go on with a job that was just made: wait for it, or say how to."""
     if wait:
         tell(f"job {job.id}")
+        if client.workers_seen() == 0:
+            tell(
+                "No worker is running, or none was in the last half minute: the job stays queued until one is. "
+                "Start one with `python -m worker` where the service runs."
+            )
         _wait_and_end(client, job.id, ending)
     elif ending.as_json:
         print_json(job)
@@ -115,7 +143,7 @@ def _wait_and_end(client: Client, job_id: str, ending: Ending) -> None:
             f"The job goes on. Wait for it with `gradclinic wait {job_id}`, stop it with `gradclinic cancel {job_id}`."
         )
         raise
-    diagnosis = _print_job(client, job, as_json=ending.as_json)
+    diagnosis = _print_job(client, job, as_json=ending.as_json, awaited=True)
     if job.status in LIVE:
         tell(f"Not finished within {ending.timeout:g} s. The job goes on: gradclinic wait {job.id}")
         raise typer.Exit(ExitCode.NOT_FINISHED)
@@ -124,10 +152,12 @@ def _wait_and_end(client: Client, job_id: str, ending: Ending) -> None:
     raise typer.Exit(exit_code_of(diagnosis, ending.fail_on))
 
 
-def _print_job(client: Client, job: Job, *, as_json: bool) -> Diagnosis | None:
+def _print_job(client: Client, job: Job, *, as_json: bool, awaited: bool = False) -> Diagnosis | None:
+    """Print a job with its diagnosis; as JSON also as a problem, where the caller waited for one in vain."""
     diagnosis = _find_diagnosis(client, job)
     if as_json:
-        print_json({"job": job, "diagnosis": diagnosis})
+        in_vain = awaited and (job.status != "succeeded" or diagnosis is None)
+        print_json({"job": job, "diagnosis": diagnosis} | (problem_of_job(job) if in_vain else {}))
     elif diagnosis is None:
         print_report(render_job(job))
     else:

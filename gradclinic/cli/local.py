@@ -13,18 +13,18 @@ from typing import Any
 import typer
 from rich.console import Group
 
-from gradclinic.cli.exits import ExitCode, exit_code_of
+from gradclinic.cli.exits import exit_code_of
 from gradclinic.cli.options import AsJson, FailOnOption, SpecPath, Timeout
 from gradclinic.cli.printing import print_json, print_report
+from gradclinic.cli.problems import NotFinished, TorchMissing
 from gradclinic.cli.progress import ShowProgress, progress_shown
 from gradclinic.cli.source import read_source
-from gradclinic.cli.telling import faults_told, tell
+from gradclinic.cli.telling import faults_told
 from gradclinic.contract.diagnosis import Diagnosis
-from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.spec import JobSpec
-from gradclinic.diagnosis import check_thresholds, diagnose
-from gradclinic.errors import InvalidSpec, TrainingCancelled
+from gradclinic.diagnosis import diagnose
+from gradclinic.errors import TrainingCancelled
 from gradclinic.files import Files
 from gradclinic.fixes import propose_fixes
 from gradclinic.history import History
@@ -45,8 +45,7 @@ def run(
     try:
         history = _train(parsed, resolved.steps, timeout)
     except TrainingCancelled as error:
-        tell(f"Not finished within {timeout:g} s. {error}")
-        raise typer.Exit(ExitCode.NOT_FINISHED) from error
+        raise NotFinished(f"Not finished within {timeout:g} s. {error}") from error
     diagnosis = _diagnose(parsed, document, history)
     if as_json:
         print_json({"job": None, "diagnosis": diagnosis})
@@ -61,12 +60,9 @@ def check_spec(document: Any) -> tuple[JobSpec, ResolvedSpec]:
     Raises:
         InvalidSpec: Something is wrong; `faults` lists every place.
     """
-    parsed = parse_spec(document)
-    if faults := check_thresholds(parsed.diagnosis.thresholds):
-        raise InvalidSpec(faults)
     with _torch_needed():
-        from gradclinic.model import resolve_spec  # noqa: PLC0415 - the other commands work without torch
-    return parsed, resolve_spec(parsed, files=local_files())
+        from gradclinic.model import check_document  # noqa: PLC0415 - the other commands work without torch
+    return check_document(document, files=local_files())
 
 
 def local_files() -> Files:
@@ -102,20 +98,25 @@ def _train(spec: JobSpec, steps: int, timeout: float | None) -> History:
 
 
 def _diagnose(spec: JobSpec, document: Any, history: History) -> Diagnosis:
+    with _torch_needed():
+        from gradclinic.model import is_resolvable  # noqa: PLC0415 - likewise
     diagnosis = diagnose(history, spec.diagnosis.thresholds)
-    return diagnosis.model_copy(update={"fixes": propose_fixes(document, diagnosis)})
+    return diagnosis.model_copy(update={"fixes": propose_fixes(document, diagnosis, is_valid=is_resolvable)})
 
 
 @contextmanager
 def _torch_needed() -> Iterator[None]:
-    """Say how to get torch where an import inside finds it missing, and end the program."""
+    """Say how to get torch where an import inside finds it missing.
+
+    Raises:
+        TorchMissing: It does.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name not in {"torch", "sklearn"}:
             raise
-        tell(
+        raise TorchMissing(
             f"Training in this process needs {error.name}, which is not installed: pip install 'gradclinic[torch]'. "
             "A service can train it instead: gradclinic submit SPEC --wait --url URL"
-        )
-        raise typer.Exit(ExitCode.NOT_DONE) from error
+        ) from error

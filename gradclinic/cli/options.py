@@ -15,7 +15,7 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Url = Annotated[
     str | None, typer.Option("--url", help="The service; GRADCLINIC_URL, else http://127.0.0.1:8000.", metavar="URL")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; of a failure, a problem document.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the diagnosis and print it.")]
 Timeout = Annotated[
     float | None, typer.Option("--timeout", min=0.0, metavar="SECONDS", help="Wait no longer; then end with 4.")

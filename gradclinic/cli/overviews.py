@@ -25,7 +25,12 @@ def baseline_of(client: Client, job_id: str) -> Run:
 
 def read_overview(client: Client, run_id: str) -> Overview:
     """Read the overview of a run: in stretches, so that it costs the same however long the run was."""
-    overview = overview_of_document(client.history(run_id, signals=SIGNALS, points=POINTS))
+    document = client.history(run_id, signals=SIGNALS, points=POINTS)
+    overview = overview_of_document(document)
+    if overview.stretches is not None:
+        stop = document["stop"]
+        first, last = (client.history(run_id, signals=["loss"], start=at, stop=at + 1) for at in (0, stop - 1))
+        overview = overview.ending_with(overview_of_document(first), overview_of_document(last))
     if overview.is_complete:
         return overview
     return overview.completed_by(overview_of_document(client.history(run_id, signals=SIGNALS, stop=EARLY_STEPS)))

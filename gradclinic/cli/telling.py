@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from gradclinic.cli.exits import ExitCode, exit_code_of_error
-from gradclinic.cli.printing import console_for
+from gradclinic.cli.printing import console_for, print_json
+from gradclinic.cli.problems import problem, problem_of
 from gradclinic.cli.source import Place, Source
 from gradclinic.errors import Fault, GradclinicError, InvalidSpec, RequestFailed
 from gradclinic.report.writing import foreign
@@ -24,41 +26,107 @@ _MARGIN = 20
 """Columns that are kept free beside a shown line, for its number and the indentation."""
 
 
+_AS_JSON = "gradclinic.as_json"
+"""The key in a context's `meta` that says whether documents are printed: known before the options are read, because
+reading them can fail."""
+
+_CALLS = ((re.compile(r"GET /v1/jobs\b(?!/)"), "gradclinic jobs"),)
+"""Calls that an error of the library may advise, and the command that does the same."""
+
+
+class FaultsIn(InvalidSpec):
+    """Faults of a text that is at hand, so that their places can be shown."""
+
+    def __init__(self, faults: Sequence[Fault], source: Source) -> None:
+        self.source = source
+        super().__init__(faults)
+
+
 class TellingGroup(TyperGroup):
-    """The group of all commands. An error that leaves one is told once, and ends with its code."""
+    """The group of all commands. An error that leaves one is told once, and ends with its code; with `--json` it is
+    printed as a document, too.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what stands before the command."""
+        ctx.meta[_AS_JSON] = "--json" in args
+        with _told(as_json=ctx.meta[_AS_JSON]):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was called."""
-        try:
+        with _told(as_json=ctx.meta[_AS_JSON]):
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, typer.TyperException):
-            raise  # typer's own ways to end
-        except InvalidSpec as error:
-            tell_faults(error.faults)
-            raise typer.Exit(ExitCode.WRONG_CALL) from error
-        except GradclinicError as error:
-            _tell_error(error)
-            raise typer.Exit(exit_code_of_error(error)) from error
-        except Exception as error:
-            traceback.print_exc()
-            tell("This should not have happened; what stands above tells where.")
-            # Python's own code for this is 1, which would read as a finding.
-            raise typer.Exit(ExitCode.NOT_DONE) from error
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """List the options, for the help too."""
+        return _flags_shown_as_flags(super().get_params(ctx))
 
 
-def tell(words: str) -> None:
-    """Say something that is no result, on the error stream."""
-    console_for(sys.stderr).print(foreign(words), highlight=False)
+class FlagsCommand(TyperCommand):
+    """A command whose help shows `--wait`, and not `--wait <bool>`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """List the arguments and options, for the help too."""
+        return _flags_shown_as_flags(super().get_params(ctx))
+
+
+def _flags_shown_as_flags(params: list[Any]) -> list[Any]:
+    for param in params:
+        if isinstance(param, TyperOption) and param.is_flag:
+            param.metavar = ""
+    return params
+
+
+@contextmanager
+def _told(*, as_json: bool) -> Iterator[None]:
+    """Tell an error that is raised inside, and end with its code."""
+
+    def print_problem(document: dict[str, Any]) -> None:
+        if as_json:
+            print_json(document)
+
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise  # typer's own ways to end
+    except typer.TyperException as error:
+        # Typer says it, on the error stream and with the usage; pydantic's prefix tells a user nothing.
+        if isinstance(error, typer.BadParameter):
+            error.message = error.message.removeprefix("Value error, ")
+        print_problem(problem("wrong_call", "The call is wrong", _words_of(error)))
+        raise
+    except KeyboardInterrupt:
+        print_problem(problem("interrupted", "Interrupted", "It was interrupted from the keyboard."))
+        raise
+    except GradclinicError as error:
+        _tell_error(error)
+        print_problem(problem_of(error))
+        raise typer.Exit(exit_code_of_error(error)) from error
+    except Exception as error:
+        traceback.print_exc()
+        tell("This should not have happened; what stands above tells where.")
+        print_problem(problem("internal_error", "Internal error", f"{type(error).__name__}: {error}"))
+        # Python's own code for this is 1, which would read as a finding.
+        raise typer.Exit(ExitCode.NOT_DONE) from error
+
+
+def _words_of(error: typer.TyperException) -> str:
+    return str(error.format_message()) if hasattr(error, "format_message") else str(error)
+
+
+def tell(words: str, *, on_one_line: bool = False) -> None:
+    """Say something that is no result, on the error stream; on one line what is there to be copied."""
+    console_for(sys.stderr).print(foreign(words), highlight=False, soft_wrap=on_one_line)
 
 
 @contextmanager
 def faults_told(source: Source) -> Iterator[None]:
-    """Show an InvalidSpec raised inside at its places in the source, and end the program."""
+    """Let the faults of an InvalidSpec raised inside be shown at their places in the source."""
     try:
         yield
     except InvalidSpec as error:
-        tell_faults(error.faults, source)
-        raise typer.Exit(ExitCode.WRONG_CALL) from error
+        raise FaultsIn(error.faults, source) from error
 
 
 def tell_faults(faults: Sequence[Fault], source: Source | None = None) -> None:
@@ -98,6 +166,19 @@ def _marked(place: Place, room: int) -> Text:
 
 
 def _tell_error(error: GradclinicError) -> None:
-    tell(str(error))
+    match error:
+        case FaultsIn():
+            tell_faults(error.faults, error.source)
+        case InvalidSpec():
+            tell_faults(error.faults)
+        case _:
+            tell(_for_the_command_line(str(error)))
     if isinstance(error, RequestFailed) and (request_id := error.problem.get("request_id")):
         tell(f"HTTP {error.status}, {error.problem.get('code', 'no code')}, request {request_id}")
+
+
+def _for_the_command_line(words: str) -> str:
+    """Name commands where words for every caller name calls of HTTP."""
+    for call, command in _CALLS:
+        words = call.sub(command, words)
+    return words

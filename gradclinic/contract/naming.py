@@ -45,3 +45,8 @@ def pointer(*keys: str | int) -> str:
 def keys_of(place: str) -> list[str]:
     """Take a JSON pointer apart: `keys_of("/model/layers/0")` is `["model", "layers", "0"]`."""
     return [key.replace("~1", "/").replace("~0", "~") for key in place.split("/")[1:]]
+
+
+def is_storable_text(text: str) -> bool:
+    """Say whether every database and every UTF-8 file can hold a text: no U+0000, no half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gradclinic.contract.naming import pointer
+from gradclinic.contract.naming import is_storable_text, pointer
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import Fault, InvalidSpec
 
@@ -21,6 +21,8 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 MAX_DEPTH = 64
 """Levels of nesting in a document. A layer is two levels, so this is about thirty nested combinators."""
+
+UNSTORABLE = "This text holds a NUL or half a surrogate pair."
 
 MAX_FAULTS = 100
 """Faults listed in one answer; whoever has more than that mends these first."""
@@ -38,6 +40,9 @@ def load_json(text: str | bytes) -> Any:
         raise InvalidSpec([_too_deep()]) from None
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, an integer of thousands of digits, the hooks
         raise InvalidSpec([Fault("", f"This is not JSON: {error}.", "a JSON object")]) from None
+    # Here and not only in `parse_document`: whatever is done with a document recurses, and Python's stack has an end.
+    if _depth_exceeds(document, MAX_DEPTH):
+        raise InvalidSpec([_too_deep()])
     return document
 
 
@@ -165,18 +170,16 @@ def _children(node: Any) -> list[Any]:
 
 
 def _unstorable_texts(node: Any, place: tuple[str | int, ...]) -> list[Fault]:
-    """List the texts with a character that no database or UTF-8 file can hold: U+0000, or half a surrogate pair."""
+    """List the texts that no database or UTF-8 file can hold; a key that is one is told at what holds it."""
     if isinstance(node, str):
-        if "\0" not in node and not any("\ud800" <= character <= "\udfff" for character in node):
-            return []
-        return [Fault(pointer(*place), "This text holds a NUL or half a surrogate pair.", "text that UTF-8 can hold")]
-    items: Iterable[tuple[str | int, Any]] = ()
+        return [] if is_storable_text(node) else [Fault(pointer(*place), UNSTORABLE, "text that UTF-8 can hold")]
     if isinstance(node, Mapping):
-        # A key that cannot be stored is reported at its parent, which can be named.
-        items = [pair for key, value in node.items() for pair in ((key, value), ("", str(key)))]
-    elif isinstance(node, list | tuple):
-        items = enumerate(node)
-    return [fault for key, value in items for fault in _unstorable_texts(value, (*place, key) if key != "" else place)]
+        if not all(is_storable_text(str(key)) for key in node):
+            return [Fault(pointer(*place), f"A key: {UNSTORABLE}", "keys that UTF-8 can hold")]
+        items: Iterable[tuple[str | int, Any]] = node.items()
+    else:
+        items = enumerate(node) if isinstance(node, list | tuple) else ()
+    return [fault for key, value in items for fault in _unstorable_texts(value, (*place, key))]
 
 
 def _refuse_constant(name: str) -> None:

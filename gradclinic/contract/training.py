@@ -88,5 +88,7 @@ class DiagnosisOptions(SpecModel):
 class Verification(SpecModel):
     """How many of the proposed fixes to prove by retraining."""
 
-    fixes: Annotated[int, Field(ge=0, le=100)] | Literal["all"] = Field(3, description="Fixes to prove; 0 for none.")
+    fixes: Annotated[int, Field(ge=0, le=100)] | Literal["all"] = Field(
+        3, description="Fixes to prove; 0 for none. This version proves none yet: verdicts stay untested."
+    )
     seeds: Annotated[int, Field(ge=2, le=20)] = Field(3, description="Seeds to prove each on.")

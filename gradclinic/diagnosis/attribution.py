@@ -57,13 +57,19 @@ class _Group:
         return "depth" if abs(self.decades / self.count) < MILD else self.role
 
 
-def attribute(layers: Sequence[LayerFacts], gains: Sequence[float], *, sign: int) -> Cause | None:
+UNSEEN = " (or activations that are called as functions, which the recorder cannot see)"
+
+
+def attribute(
+    layers: Sequence[LayerFacts], gains: Sequence[float], *, sign: int, sees_all: bool = True
+) -> Cause | None:
     """Name the main cause of a loss (`sign` -1) or growth (+1) of the gradient.
 
     Args:
         layers: The trunk, first to last; (n,).
         gains: The gain of each layer but the first, in decades; (n - 1,).
         sign: Which direction is to be explained.
+        sees_all: Whether every activation is among the layers. In a user's own model some may be plain functions.
 
     Returns:
         The kind of cause with the largest share, or None where nothing goes in that direction.
@@ -77,7 +83,8 @@ def attribute(layers: Sequence[LayerFacts], gains: Sequence[float], *, sign: int
         shares[group.what] = shares.get(group.what, 0.0) + abs(group.decades) / total
     what = max(shares, key=shares.__getitem__)
     main = max((group for group in groups if group.what == what), key=lambda group: abs(group.decades))
-    return Cause(what=what, detail=_detail(what, main), share=min(1.0, shares[what]))
+    hidden = what == "weights" and not sees_all and not any(layer.type in ACTIVATIONS for layer in layers)
+    return Cause(what=what, detail=_detail(what, main) + (UNSEEN if hidden else ""), share=min(1.0, shares[what]))
 
 
 def _groups(layers: Sequence[LayerFacts], gains: Sequence[float]) -> list[_Group]:

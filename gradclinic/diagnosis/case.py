@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+import numpy as np
+
 from gradclinic.contract.diagnosis import Severity
 from gradclinic.diagnosis.gains import Gains, backward_gains
 from gradclinic.diagnosis.learning import Learning, judge_learning
@@ -33,3 +35,22 @@ class Case:
     def gains(self) -> Gains | None:
         """The backward gains along the trunk; None where they were not recorded."""
         return backward_gains(self.history)
+
+    @property
+    def sees_all_layers(self) -> bool:
+        """Whether the model was built from a spec, so that no activation is hidden in a user's own code."""
+        return self.history.facts.steps_planned is not None
+
+    def largest_update(self, before: int) -> tuple[float, str] | None:
+        """Return the largest update of a weight before a step, relative to the weight, and whose it was."""
+        if "update_ratio" not in self.history:
+            return None
+        table = self.history["update_ratio"].between(0, before)
+        # Biases often start at 0, and any step moves those infinitely far.
+        ratios = np.where(np.isfinite(table.values), table.values, -1.0)
+        columns = [place for place, name in enumerate(table.subjects) if name.endswith("weight")]
+        if not len(table.steps) or not columns:
+            return None
+        largest = ratios[:, columns].max(axis=0)
+        place = int(np.argmax(largest))
+        return float(largest[place]), table.subjects[columns[place]]

@@ -15,6 +15,7 @@ from gradclinic.diagnosis.rules import (
     training_error,
     vanishing_gradient,
 )
+from gradclinic.errors import InvalidHistory
 from gradclinic.history import History
 
 RULES: tuple[Rule, ...] = (
@@ -35,7 +36,14 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
     Args:
         history: What was recorded. A rule whose signals are missing is named in `notes`, never passed silently.
         thresholds: Overrides of documented thresholds, by name.
+
+    Raises:
+        InvalidHistory: Nothing was recorded at all, so that nothing can be said.
     """
+    if not history.tables and history.facts.steps_planned is None:
+        raise InvalidHistory(
+            "Nothing was recorded. Call recorder.step(loss) after each optimizer.step(), inside `with Recorder(...)`."
+        )
     case = Case(history, thresholds)
     findings: dict[RuleId, Finding] = {}
     notes = []
@@ -45,6 +53,11 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
             notes.append(f"{rule.id} was not judged: {', '.join(missing)} was not recorded.")
         elif finding := rule.check(case):
             findings[rule.id] = finding.model_copy(update={"caused_by": _cause_of(rule, finding, findings)})
+    if not case.learning.skills and not case.learning.diverged:
+        notes.append(
+            "Whether anything was learned is not known: neither a loss nor a metric can be compared with a trivial one. "
+            "Symptoms are told as info for that reason."
+        )
     return Diagnosis(
         health=_health(findings.values()),
         outcome=history.facts.outcome,

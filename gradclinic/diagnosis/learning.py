@@ -6,6 +6,7 @@ symptom becomes a finding by what it does to this.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,10 +79,12 @@ def _mean(losses: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float | None:
 
 
 def _loss_skill(end: float | None, reference: float | None) -> float | None:
-    # A reference at or below zero bears no ratio (a loss may be negative); then the loss tells nothing by itself.
-    if end is None or reference is None or reference <= 0:
+    if end is None or reference is None:
         return None
-    return 1.0 - end / reference
+    if reference > 0:
+        return 1.0 - end / reference
+    # A loss of 0 or less bears no ratio; that it is above what a constant reaches says enough.
+    return -math.inf if end > reference else None
 
 
 def _metric_skill(history: History) -> float | None:

@@ -36,6 +36,12 @@ _TABLE = (
         source="Our choice, above the spikes of up to 1000 times that trainings have been seen to survive (SPAM, arXiv 2501.06842).",
     ),
     ThresholdInfo(
+        name="overshooting_update",
+        default=0.3,
+        meaning="Update of a weight relative to the weight, above which what breaks afterwards is the step's doing.",
+        source="Our choice: 300 times the 1e-3 that is usual (cs231n), and three times the 0.1 that TheDeepChecker calls fast.",
+    ),
+    ThresholdInfo(
         name="not_learned_skill",
         default=0.25,
         meaning="Share of the way from a trivial predictor to a perfect one, below which a model has not learned.",

@@ -5,12 +5,14 @@ A fix is proposed, not proven: its verdict is `untested` until a trial has train
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gradclinic.contract.catalogue import FixInfo
 from gradclinic.contract.diagnosis import Diagnosis, Finding, Fix, RuleId
+from gradclinic.contract.parse import parse_spec
+from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import InvalidSpec
 from gradclinic.fixes import (
     activation,
@@ -46,10 +48,18 @@ IMPLIED_BY: Mapping[RuleId, tuple[RuleId, ...]] = {
 """Findings that follow from others also where the diagnosis does not say so: what cures those is what they need."""
 
 
-def propose_fixes(document: Mapping[str, Any], diagnosis: Diagnosis) -> list[Fix]:
+def propose_fixes(
+    document: Mapping[str, Any], diagnosis: Diagnosis, *, is_valid: Callable[[JobSpec], bool] = lambda _: True
+) -> list[Fix]:
     """Propose fixes for the findings above `info`, best first. Every patch applies to `document` and gives a valid spec.
 
     A finding that follows from another gets the other's fixes, and its own only where the other has none.
+
+    Args:
+        document: The spec as posted.
+        diagnosis: What was found in its training.
+        is_valid: What a patched spec has to stand beyond the contract. On paper nobody can tell whether it resolves
+            within the limits of who is to train it; `gradclinic.model.is_resolvable` can.
 
     Raises:
         InvalidSpec: The document is not a valid spec.
@@ -66,7 +76,7 @@ def propose_fixes(document: Mapping[str, Any], diagnosis: Diagnosis) -> list[Fix
         for proposal in of_root:
             proposal.addresses.append(finding.rule)
         if not of_root:
-            _propose_for(posted, finding, findings.index(finding), proposals)
+            _propose_for(posted, finding, findings.index(finding), proposals, is_valid)
     return _finished(proposals, [finding.rule for finding in findings])
 
 
@@ -96,7 +106,9 @@ def _root(finding: Finding, findings: list[Finding]) -> Finding:
     return finding
 
 
-def _propose_for(posted: Posted, finding: Finding, place: int, proposals: list[_Proposal]) -> None:
+def _propose_for(
+    posted: Posted, finding: Finding, place: int, proposals: list[_Proposal], is_valid: Callable[[JobSpec], bool]
+) -> None:
     """Add what addresses a finding; where another finding brought up the same change, it addresses both."""
     known = {proposal.candidate.slug: proposal for proposal in proposals}
     for fix in FIXES:
@@ -105,7 +117,7 @@ def _propose_for(posted: Posted, finding: Finding, place: int, proposals: list[_
             # A kind's second choice stands behind the first of every kind: whoever tries three tries three kinds.
             order = (cure_or_treatment, choice, place, at)
             proposal = known.get(candidate.slug)
-            if proposal is None and _gives_a_valid_spec(posted, candidate):
+            if proposal is None and _gives_a_valid_spec(posted, candidate, is_valid):
                 proposal = _Proposal(fix, candidate, order)
                 proposals.append(proposal)
             if proposal is not None:
@@ -113,13 +125,13 @@ def _propose_for(posted: Posted, finding: Finding, place: int, proposals: list[_
                 proposal.addresses.append(finding.rule)
 
 
-def _gives_a_valid_spec(posted: Posted, candidate: Candidate) -> bool:
+def _gives_a_valid_spec(posted: Posted, candidate: Candidate, is_valid: Callable[[JobSpec], bool]) -> bool:
     """Whether the patched spec is valid: one at the limits of the contract (nesting, layers in a list) may not be."""
     try:
-        apply_patch(posted.document, candidate.patch)
+        patched = apply_patch(posted.document, candidate.patch)
     except InvalidSpec:
         return False
-    return True
+    return is_valid(parse_spec(patched))
 
 
 def _finished(proposals: list[_Proposal], rules: list[RuleId]) -> list[Fix]:

@@ -22,3 +22,16 @@ def tiny_update_ratio(finding: Finding) -> float | None:
     """Return the update-to-weight ratio that the finding rests on, if it is one that hardly learns."""
     ratios = [e.value for e in finding.evidence if "update_ratio" in e.signal and e.value is not None]
     return min((ratio for ratio in ratios if ratio < TINY_UPDATE_RATIO), default=None)
+
+
+FALLING = 0.99
+"""Loss at the end over that at the start, below which it fell."""
+
+SMALL_UPDATE_RATIO = 1e-2
+"""Update-to-weight ratio up to which a larger step is not yet out of proportion."""
+
+
+def fell_by_short_steps(finding: Finding) -> bool:
+    """Whether the loss fell, if not far, by steps that leave room for longer ones."""
+    found = {evidence.signal: evidence.value for evidence in finding.evidence if evidence.value is not None}
+    return found.get("loss_end_over_start", 1.0) < FALLING and found.get("update_ratio", 1.0) < SMALL_UPDATE_RATIO

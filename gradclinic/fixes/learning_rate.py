@@ -2,14 +2,15 @@
 
 When it applies:
     A gradient that explodes or values that are not finite: a tenth of the learning rate, or the usual upper end if that is
-    lower still. A loss that does not fall: likewise, unless updates are tiny beside the weights, or the learning rate far
-    below what is usual; then the one that makes updates about a thousandth of the weights.
+    lower still. A gradient that vanished only after a step that was too long: likewise. A loss that does not fall:
+    likewise, unless updates are tiny beside the weights, the learning rate is far below what is usual, or the loss fell by
+    short steps; then a higher one.
 
 What it changes:
     `optimizer.lr`.
 
 When it is known not to help:
-    Against a vanishing gradient: the layers differ by orders of magnitude, and one factor for all of them leaves them
+    Against a gradient that vanishes by activations, weights or depth: the layers differ by orders of magnitude, and one factor for all of them leaves them
     so. Where weights drawn too large blow up the gradient. Where values are not finite before the first update.
 
 Source:
@@ -24,12 +25,12 @@ import math
 
 from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
 from gradclinic.fixes.candidate import Candidate
-from gradclinic.fixes.evidence import is_broken_from_the_start, tiny_update_ratio
+from gradclinic.fixes.evidence import fell_by_short_steps, is_broken_from_the_start, tiny_update_ratio
 from gradclinic.fixes.patch import set_value
 from gradclinic.fixes.posted import Posted
 
 KIND: FixKind = "learning_rate"
-ADDRESSES: tuple[RuleId, ...] = ("exploding_gradient", "non_finite", "loss_not_decreasing")
+ADDRESSES: tuple[RuleId, ...] = ("exploding_gradient", "vanishing_gradient", "non_finite", "loss_not_decreasing")
 
 STEP = 10.0
 """The factor of one change; the scale on which learning rates matter is logarithmic."""
@@ -52,12 +53,16 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
     """Propose one learning rate: lower, or higher where the weights hardly move."""
     if is_broken_from_the_start(finding):
         return []
+    if finding.rule == "vanishing_gradient" and (finding.cause is None or finding.cause.what != "learning_rate"):
+        return []
     optimizer = posted.spec.optimizer
     usual = USUAL_UPPER_END.get(optimizer.type, USUAL_UPPER_END_ADAPTIVE)
     if finding.rule == "loss_not_decreasing":
         ratio = tiny_update_ratio(finding)
         if ratio is not None or optimizer.lr <= usual * FAR_BELOW:
             return [_higher(posted, _raised(optimizer.lr, ratio, usual))]
+        if fell_by_short_steps(finding) and optimizer.lr < usual:
+            return [_higher(posted, min(optimizer.lr * STEP, usual))]
     return [_lower(posted, min(optimizer.lr / STEP, usual))] if optimizer.lr > 0 else []
 
 

@@ -13,7 +13,14 @@ CURES: dict[CauseKind, tuple[FixKind, ...]] = {
 """The kinds that address a cause, best first."""
 
 TREATMENTS: dict[RuleId, tuple[FixKind, ...]] = {
-    "vanishing_gradient": ("normalization", "residual", "activation", "initialization", "optimizer"),
+    "vanishing_gradient": (
+        "normalization",
+        "residual",
+        "activation",
+        "initialization",
+        "optimizer",
+        "learning_rate",
+    ),
     "exploding_gradient": ("initialization", "normalization", "optimizer", "gradient_clipping", "learning_rate"),
     "non_finite": ("learning_rate", "initialization", "gradient_clipping", "normalization", "optimizer"),
     "loss_not_decreasing": ("initialization", "learning_rate", "activation", "optimizer", "normalization"),

@@ -1,10 +1,11 @@
 """Gradient histories: the tables of a run's signals, and how they are packed. Knows neither torch nor a database."""
 
-from gradclinic.history.codec import decode_table, encode_table
+from gradclinic.history.codec import HEADER_BYTES, decode_table, encode_table, peek_table
 from gradclinic.history.facts import LayerFacts, RunError, RunFacts, Trivial
 from gradclinic.history.history import WHOLE_STEP, History, SignalTable, column_name, concatenate
 
 __all__ = [
+    "HEADER_BYTES",
     "WHOLE_STEP",
     "History",
     "LayerFacts",
@@ -16,4 +17,5 @@ __all__ = [
     "concatenate",
     "decode_table",
     "encode_table",
+    "peek_table",
 ]

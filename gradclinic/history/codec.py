@@ -28,6 +28,8 @@ MAX_DECODED = 256 * 1024 * 1024
 """Bytes that one packed table may unfold to; a table of our own is a thousand times smaller."""
 
 _HEADER = struct.Struct("<BBII")
+HEADER_BYTES = _HEADER.size
+"""The bytes that `peek_table` needs."""
 
 
 def as_recorded(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -73,6 +75,18 @@ def decode_table(packed: bytes) -> SignalTable:
     except (struct.error, zstandard.ZstdError, ValueError) as error:
         raise InvalidHistory(f"A packed table cannot be read: {error}.") from error
     return SignalTable(steps, subjects, values.T.astype(np.float64))
+
+
+def peek_table(packed: bytes) -> tuple[int, int]:
+    """Return how many steps and subjects a packed table has, from its first `HEADER_BYTES` alone.
+
+    Raises:
+        InvalidHistory: These bytes were not made by `encode_table`.
+    """
+    if len(packed) < HEADER_BYTES or packed[0] != VERSION:
+        raise InvalidHistory("These bytes do not begin as a packed table does.")
+    _, _, n_steps, n_subjects = _HEADER.unpack_from(packed)
+    return n_steps, n_subjects
 
 
 def _shuffle(values: npt.NDArray[np.generic]) -> bytes:

@@ -51,6 +51,15 @@ def resolve_spec(spec: JobSpec, limits: Limits = DEFAULT_LIMITS, files: Files | 
     return _resolved(spec, facts, resolution, costs, layers)
 
 
+def is_resolvable(spec: JobSpec, limits: Limits = DEFAULT_LIMITS) -> bool:
+    """Tell whether `resolve_spec` finds nothing wrong."""
+    try:
+        resolve_spec(spec, limits)
+    except InvalidSpec:
+        return False
+    return True
+
+
 def _model_faults(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs: Costs) -> Iterable[Fault]:
     if not resolution.faults and costs.trained == 0:
         reason = "Every parameter of the model is frozen" if costs.parameters else "The model has no parameters"

@@ -19,7 +19,7 @@ from gradclinic.contract.training import Signal
 from gradclinic.history.codec import as_recorded
 from gradclinic.history.facts import LayerFacts, RunFacts
 from gradclinic.history.history import WHOLE_STEP, History, SignalTable
-from gradclinic.recorder.norms import l2_norm, l2_norms, nonfinite_count
+from gradclinic.recorder.norms import joined_norm, l2_norm, l2_norms, nonfinite_count
 from gradclinic.recorder.schedule import is_due, schedule_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -128,9 +128,7 @@ class Recorder:
             return
         norms = self._gradient_norms()
         if self._due("grad_norm"):
-            # float64 again: the squares of norms of float32 gradients fit it with room to spare.
-            whole = np.sqrt(np.sum(norms * norms))
-            row = np.concatenate([[whole], norms])
+            row = np.concatenate([[joined_norm(norms)], norms])
             self._rows.add("grad_norm", self._step, (WHOLE_STEP, *self._parameters), row)
         if self._due("grad_nonfinite"):
             self._rows.add("grad_nonfinite", self._step, tuple(self._parameters), self._nonfinite_counts(norms))
@@ -164,7 +162,12 @@ class Recorder:
         Args:
             loss: The loss of the step.
             values: Further numbers of the step, by name.
+
+        Raises:
+            RuntimeError: The recorder is not attached: it is used outside its `with` block.
         """
+        if not self._handles:
+            raise RuntimeError("Recorder.step was called outside `with Recorder(...)`, where nothing can be measured.")
         self.measure()
         names = tuple(self._parameters)
         if self._weights_before:
@@ -186,13 +189,15 @@ class Recorder:
 
     def _output_gradient_norms(self, layers: tuple[str, ...]) -> FloatArray:
         """Return the norm (layers,) of each output's gradient; 0 where none came back."""
-        result = np.zeros(len(layers))
         kept = [(place, norm) for place, name in enumerate(layers) for norm in self._output_norms.get(name, ())]
+        result = np.zeros(len(layers))
         if kept:
-            norms = torch.stack([norm for _, norm in kept]).numpy(force=True)
-            # A module that is called twice in a step has two outputs: one vector of both.
-            np.add.at(result, [place for place, _ in kept], norms * norms)
-        return np.sqrt(result)
+            device = kept[0][1].device
+            norms = torch.stack([norm.to(device) for _, norm in kept]).numpy(force=True)
+            for (place, _), norm in zip(kept, norms, strict=True):
+                # A module that is called twice in a step has two outputs: one vector of both.
+                result[place] = np.hypot(result[place], norm)
+        return result
 
     def record(self, **values: float) -> None:
         """Add numbers, such as `val_loss` after an evaluation, to the step that was closed last."""

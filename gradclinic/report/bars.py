@@ -40,9 +40,11 @@ def _block(value: float | None, low: float, high: float) -> str:
         return _NOTHING
     if not math.isfinite(value):
         return NO_NUMBER
-    if high == low:
+    if high / 2 == low / 2:
         return _HEIGHTS[0]
-    return _HEIGHTS[min(int((value - low) / (high - low) * len(_HEIGHTS)), len(_HEIGHTS) - 1)]
+    # Halves, because the distance of the two largest floats is none that a float can hold.
+    share = (value / 2 - low / 2) / (high / 2 - low / 2)
+    return _HEIGHTS[min(int(share * len(_HEIGHTS)), len(_HEIGHTS) - 1)]
 
 
 def _thinned(values: Sequence[float | None], width: int) -> list[float | None]:
@@ -54,4 +56,4 @@ def _thinned(values: Sequence[float | None], width: int) -> list[float | None]:
 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    return sum(value / len(known) for value in known) if known else None

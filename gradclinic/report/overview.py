@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -19,6 +22,9 @@ from rich.text import Text
 from gradclinic.history import WHOLE_STEP, History, column_name
 from gradclinic.report.bars import NO_NUMBER, bar, curve
 from gradclinic.report.writing import foreign, number
+
+Floats = npt.NDArray[np.float64]
+Steps = npt.NDArray[np.int64]
 
 SIGNALS = ("grad_norm", "loss")
 """The signals that an overview is made of."""
@@ -36,13 +42,17 @@ look alike. A larger spread stretches them."""
 
 @dataclass(frozen=True)
 class Overview:
-    """The loss by step or stretch, and each layer's typical gradient norm: the median over the steps.
+    """The loss over the steps, and each layer's typical gradient norm: the median over the steps.
 
-    A gradient is NaN where no step had a finite one.
+    Of a history of more steps than `POINTS`, both are of the means over so many stretches of it, however it was read;
+    then `stretches` is their number. `ends` are the first and the last loss that were recorded, not means; None where
+    they are not known. A gradient is NaN where no step had a finite one.
     """
 
     loss: Sequence[float | None] = ()
     gradients: Mapping[str, float] = field(default_factory=dict)
+    stretches: int | None = None
+    ends: tuple[float, float] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -52,35 +62,61 @@ class Overview:
     def completed_by(self, other: Overview) -> Overview:
         """Take the gradients that are not finite here from another overview, such as one of the first steps alone."""
         known = {layer: size for layer, size in self.gradients.items() if math.isfinite(size)}
-        return Overview(
-            self.loss, {layer: known.get(layer, other.gradients.get(layer, math.nan)) for layer in self.gradients}
-        )
+        filled = {layer: known.get(layer, other.gradients.get(layer, math.nan)) for layer in self.gradients}
+        return replace(self, gradients=filled)
+
+    def ending_with(self, first: Overview, last: Overview) -> Overview:
+        """Take the ends from overviews of the first and of the last step alone."""
+        return replace(self, ends=(first.ends[0], last.ends[1]) if first.ends and last.ends else None)
 
 
 def overview_of_history(history: History) -> Overview:
-    """Make the overview of a history in memory."""
+    """Make the overview of a history in memory: the same as of a service's history with `POINTS` points."""
+    steps = (history.last_step or 0) + 1
+    starts = [place * steps // POINTS for place in range(POINTS)] if steps > POINTS else list(range(steps))
     columns = {
-        column_name(subject, signal): history[signal].series(subject).tolist()
+        column_name(subject, signal): _means(table.steps, table.series(subject), starts)
         for signal in SIGNALS
-        if signal in history
-        for subject in history[signal].subjects
+        if (table := history.tables.get(signal)) is not None
+        for subject in table.subjects
     }
-    return _overview(columns)
+    losses = history["loss"].series().tolist() if "loss" in history else []
+    return replace(_overview(columns, POINTS if steps > POINTS else None), ends=_ends(losses))
 
 
 def overview_of_document(document: Mapping[str, Any]) -> Overview:
-    """Make the overview of a history as the client returns it, with or without `points`."""
-    return _overview({n: c["mean"] if isinstance(c, Mapping) else c for n, c in document["columns"].items()})
+    """Make the overview of a history as the client returns it, with or without `points`; with fewer points than steps
+    its ends are not known.
+    """
+    given = document["columns"]
+    columns = {name: column["mean"] if isinstance(column, Mapping) else column for name, column in given.items()}
+    points = len(document.get("steps", ()))
+    has_buckets = any(isinstance(column, Mapping) for column in given.values())
+    is_thinned = has_buckets and points < document["stop"] - document["start"]
+    overview = _overview(columns, points if is_thinned else None)
+    return overview if is_thinned else replace(overview, ends=_ends(overview.loss))
 
 
-def _overview(columns: Mapping[str, Sequence[float | None]]) -> Overview:
+def _means(steps: Steps, values: Floats, starts: Sequence[int]) -> list[float | None]:
+    """Return the mean of what was recorded in each stretch; None where nothing was."""
+    edges = np.searchsorted(steps, [*starts, np.iinfo(np.int64).max])
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities and NaN are results here
+        return [float((values[a:b] / (b - a)).sum()) if b > a else None for a, b in pairwise(edges.tolist())]
+
+
+def _ends(losses: Iterable[float | None]) -> tuple[float, float] | None:
+    known = [loss for loss in losses if loss is not None]
+    return (known[0], known[-1]) if known else None
+
+
+def _overview(columns: Mapping[str, Sequence[float | None]], stretches: int | None) -> Overview:
     by_layer: dict[str, list[Sequence[float | None]]] = {}
     for name, values in columns.items():
         parameter, _, signal = name.rpartition("/")
         if signal == "grad_norm" and parameter != WHOLE_STEP:
             by_layer.setdefault(parameter.rpartition(".")[0], []).append(values)
     gradients = {layer: _typical(parameters) for layer, parameters in by_layer.items()}
-    return Overview(loss=columns.get("loss", ()), gradients=gradients)
+    return Overview(columns.get("loss", ()), gradients, stretches)
 
 
 def _typical(parameters: Iterable[Sequence[float | None]]) -> float:
@@ -116,7 +152,7 @@ def draw_loss(overview: Overview) -> Text | None:
     drawn.highlight_words([NO_NUMBER], "red")
     if not any(map(math.isfinite, known)):
         return drawn.append("  not finite")
-    return drawn.append(f"  from {number(known[0])} to {number(known[-1])}")
+    return drawn if overview.ends is None else drawn.append("  from {} to {}".format(*map(number, overview.ends)))
 
 
 def draw_gradients(overview: Overview) -> RenderableType | None:
@@ -137,7 +173,8 @@ def draw_gradients(overview: Overview) -> RenderableType | None:
         # The smallest one still gets a sliver; only a gradient that is exactly zero has no bar at all.
         share = (math.log10(size) - top) / span * 0.97 + 1 if size > 0 else 0.0
         table.add_row(foreign(layer), number(size), Text(bar(share, _BAR_WIDTH), _colour(top, size)))
-    title = Text("gradient norm by layer, input first (median over the steps)", "bold underline")
+    over = "the steps" if overview.stretches is None else f"the means of {overview.stretches} stretches of steps"
+    title = Text(f"gradient norm by layer, input first (median over {over})", "bold underline")
     scale = f"The length is the logarithm; the full width is {span:.0f} powers of ten."
     left_out = f" {len(shown)} of {len(sizes)} layers are shown." if len(shown) < len(sizes) else ""
     return Group(title, Padding.indent(Group(table, Text(scale + left_out, "dim")), 2))

@@ -20,7 +20,7 @@ from gradclinic.report.overview import Overview, draw_gradients, draw_loss
 from gradclinic.report.writing import foreign, number
 
 _HEADLINES = {
-    "healthy": "The training is healthy: nothing keeps it from learning.",
+    "healthy": "The training is healthy. Nothing was found that keeps it from learning.",
     "warning": "It learns, but something clearly harms or wastes the learning.",
     "critical": "Something keeps this model from learning.",
 }

@@ -14,16 +14,14 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
-        "idempotency_keys",
-        sa.Column("key", sa.String(length=255), nullable=False),
-        sa.Column("fingerprint", sa.String(length=128), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("answer", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name="pk_idempotency_keys"),
-    )
-    op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"])
+    create_jobs()
+    create_runs()
+    create_results()
+    create_idempotency_keys()
 
+
+def create_jobs() -> None:
+    """Create the queue and the truth about each job, and the labels to find jobs by."""
     op.create_table(
         "jobs",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -62,6 +60,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_labels_key_value", "labels", ["key", "value"])
 
+
+def create_runs() -> None:
+    """Create the trainings of the jobs."""
     op.create_table(
         "runs",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -81,14 +82,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_runs_job_id", "runs", ["job_id"])
 
-    op.create_table(
-        "diagnoses",
-        sa.Column("run_id", sa.String(length=36), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("document", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_diagnoses_run_id_runs", ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("run_id", name="pk_diagnoses"),
-    )
+
+def create_results() -> None:
+    """Create what a training leaves: its history in chunks, and its diagnosis."""
     op.create_table(
         "history_chunks",
         sa.Column("run_id", sa.String(length=36), nullable=False),
@@ -100,6 +96,28 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_history_chunks_run_id_runs", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "signal", "first_step", name="pk_history_chunks"),
     )
+
+    op.create_table(
+        "diagnoses",
+        sa.Column("run_id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_diagnoses_run_id_runs", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("run_id", name="pk_diagnoses"),
+    )
+
+
+def create_idempotency_keys() -> None:
+    """Create the answers that are kept for a day, to be given again."""
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("fingerprint", sa.String(length=128), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_idempotency_keys"),
+    )
+    op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"])
 
 
 def downgrade() -> None:

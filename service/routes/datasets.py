@@ -17,8 +17,8 @@ from service.provided import DatasetId, GivenStore
 from service.query import in_query
 from service.submission import IdempotencyKey
 from service.uploading import POSTED_FILE, UPLOAD_PROBLEMS, GivenUpload, store_upload
-from store.cursor import refuse_unstorable
 from store.datasets import delete_dataset, find_dataset, list_datasets
+from store.texts import refuse_unstorable
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 

@@ -51,25 +51,25 @@ _ASSETS = {
 }
 
 
-@router.get("/")
+@router.api_route("/", methods=["GET", "HEAD"])
 async def show_start() -> RedirectResponse:
     """Lead to the documentation."""
     return RedirectResponse("docs")
 
 
-@router.get("/docs")
+@router.api_route("/docs", methods=["GET", "HEAD"])
 async def show_docs() -> HTMLResponse:
     """Show the documentation."""
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
 
 
-@router.get("/docs/start.js")
+@router.api_route("/docs/start.js", methods=["GET", "HEAD"])
 async def send_start_script() -> Response:
     """Send the line that starts Swagger UI."""
     return Response(_START, media_type="text/javascript")
 
 
-@router.get("/docs/{asset}")
+@router.api_route("/docs/{asset}", methods=["GET", "HEAD"])
 def send_asset(asset: str) -> Response:
     """Send one of Swagger UI's own files."""
     if asset not in _ASSETS:

@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     operation_id="jobs_create",
     summary="Post a spec",
     response_model=Job,
-    responses=problems(413, 415),
+    responses=problems(408, 413, 415, 429),
     openapi_extra=POSTED_SPEC,
 )
 async def create_job(  # noqa: PLR0913, PLR0917 - FastAPI passes them all by keyword
@@ -138,7 +138,7 @@ def list_runs(job_id: JobId, store: GivenStore) -> Response:
     operation_id="jobs_apply_fix",
     summary="Run a proposed fix as a new job",
     response_model=Job,
-    responses=problems(404, 409),
+    responses=problems(404, 409, 429),
 )
 def apply_fix(
     job_id: JobId, fix_id: FixId, store: GivenStore, intake: GivenIntake, key: IdempotencyKey = None

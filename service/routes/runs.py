@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from gradclinic.contract.diagnosis import Diagnosis
@@ -16,6 +17,7 @@ from service.openapi import problems
 from service.provided import GivenStore, RunId
 from store.diagnoses import find_diagnosis
 from store.runs import find_run
+from store.transactions import Store
 
 router = APIRouter(prefix="/v1/runs/{run_id}", tags=["runs"])
 
@@ -47,7 +49,15 @@ def show_diagnosis(run_id: RunId, store: GivenStore) -> Response:
     response_model=HistoryJson,
     responses=problems(404),
 )
-def show_history(run_id: RunId, store: GivenStore, asked: Annotated[HistoryQuery, Query()]) -> Response:
+async def show_history(
+    request: Request, run_id: RunId, store: GivenStore, asked: Annotated[HistoryQuery, Query()]
+) -> Response:
     """Show what was recorded. A number that is not finite is "NaN", "Infinity" or "-Infinity", one not recorded null."""
+    # Whoever has to wait for others' large reads holds neither a thread nor a connection meanwhile.
+    text = await to_thread.run_sync(_read_history, store, run_id, asked, limiter=request.app.state.history_reads)
+    return Response(text, media_type="application/json")
+
+
+def _read_history(store: Store, run_id: str, asked: HistoryQuery) -> str:
     with store.reading() as reader:
-        return Response(answer_query(reader, run_id, asked), media_type="application/json")
+        return answer_query(reader, run_id, asked)

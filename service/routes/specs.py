@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/specs", tags=["specs"])
     operation_id="specs_validate",
     summary="Check a spec and work out its model",
     response_model=ResolvedSpec,
-    responses=problems(413, 415),
+    responses=problems(408, 413, 415),
     openapi_extra=POSTED_SPEC,
 )
 def validate_spec(body: PostedBody, limits: GivenLimits, files: GivenFiles) -> Response:

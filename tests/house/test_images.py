@@ -26,6 +26,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("migrate", "service", "worker")
 LONG_RUNNING = tuple(name for name in SERVICES if name != "migrate")
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+GIB = 1024**3
 REQUIRED_VARIABLES = ("GRADCLINIC_API_KEYS", "GRADCLINIC_DATABASE_PASSWORD", "GRADCLINIC_BROKER_PASSWORD")
 
 
@@ -52,6 +53,11 @@ def is_runnable(module: str) -> bool:
     if found is not None and found.submodule_search_locations is not None:
         found = importlib.util.find_spec(f"{module}.__main__")
     return found is not None
+
+
+def default_of(value: str) -> str:
+    """The default of a variable that compose reads: `${NAME:-default}`."""
+    return re.fullmatch(r"\$\{\w+:-([^}]*)\}", value)[1]  # type: ignore[index]  # one that does not match is a failure
 
 
 def program(name: str) -> Path:
@@ -139,6 +145,32 @@ def test_every_variable_given_to_our_containers_is_a_setting() -> None:
     known = {f"{PREFIX}{name}".upper() for name in (*Settings.model_fields, *Limits.model_fields)}
     for name in OURS:
         assert SERVICES[name]["environment"].keys() <= known
+
+
+def test_as_many_trainings_as_run_at_once_fit_into_a_worker() -> None:
+    """Each process holds torch and its like besides; 0.5 GiB is more than was seen."""
+    given = {name: SERVICES[name]["environment"]["GRADCLINIC_MAX_MEMORY"] for name in ("service", "worker")}
+    assert len(set(given.values())) == 1, "what the service lets in, the worker has to hold"
+    concurrency = int(default_of(SERVICES["worker"]["command"][-1]))
+    memory = default_of(SERVICES["worker"]["deploy"]["resources"]["limits"]["memory"])
+    assert memory.endswith("g")
+    needed = int(default_of(given["worker"])) + GIB // 2
+    assert concurrency * needed <= int(memory[:-1]) * GIB
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "deployment.md"], ids=lambda page: page.name)
+def test_pages_name_the_variables_that_compose_requires(page: Path) -> None:
+    asked = set(re.findall(r"\$\{(GRADCLINIC_\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    assert asked == set(REQUIRED_VARIABLES)
+    assert asked <= set(re.findall(r"GRADCLINIC_\w+", page.read_text()))
+
+
+def test_pages_name_no_variable_that_nothing_reads() -> None:
+    read = set(re.findall(r"\$\{(GRADCLINIC_\w+)", (ROOT / "docker-compose.yml").read_text()))
+    read |= {f"{PREFIX}{name}".upper() for name in (*Settings.model_fields, *Limits.model_fields)}
+    read |= {"GRADCLINIC_URL", "GRADCLINIC_API_KEY", "GRADCLINIC_TEST_DATABASE_URL", "GRADCLINIC_TEST_REDIS_URL"}
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        assert set(re.findall(r"\bGRADCLINIC_\w+", page.read_text())) <= read, page.name
 
 
 @pytest.mark.parametrize("variable", REQUIRED_VARIABLES)

@@ -58,7 +58,7 @@ class TestProbes:
     def test_the_embedded_system_is_ready_without_a_broker(self, service: Service):
         answer = service.client.get("/readyz")
         checks = {"database": "ok", "migrations": "ok", "broker": "none"}
-        assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": checks})
+        assert (answer.status_code, answer.json()) == (200, {"status": "ready", "workers": 0, "checks": checks})
 
     def test_a_broker_that_is_gone_degrades(self, serve: Callable[..., Service]):
         service = serve(broker_url="redis://127.0.0.1:1/0")
@@ -81,6 +81,12 @@ class TestPage:
     def test_the_front_door_leads_to_the_documentation(self, embedded: Service):
         answer = embedded.client.get("/", follow_redirects=True)
         assert (answer.status_code, answer.url.path) == (200, "/docs")
+
+    @pytest.mark.parametrize("path", ["/", "/docs", "/docs/swagger-ui.css"])
+    def test_who_asks_for_the_head_alone_gets_it(self, embedded: Service, path: str):
+        head, whole = embedded.client.head(path), embedded.client.get(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["Content-Type" if whole.content else "Location"]
 
     def test_the_page_needs_nothing_but_this_service(self, embedded: Service):
         page = embedded.client.get("/docs")

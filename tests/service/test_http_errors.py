@@ -102,7 +102,7 @@ class TestOurOwnFaults:
         assert "secret" not in answer.text
         assert "Traceback" not in answer.text
         assert "who-asked" in problem["detail"]
-        logged = capsys.readouterr().out
+        logged = capsys.readouterr().err
         assert "a secret of our insides" in logged
         assert "who-asked" in logged
 

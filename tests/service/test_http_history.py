@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from sqlalchemy import LargeBinary, func, update
 
-from gradclinic.history import WHOLE_STEP, History, SignalTable
+from gradclinic.history import HEADER_BYTES, WHOLE_STEP, History, SignalTable
 from service import history_form
+from service.app import HISTORY_READS
 from service.errors import InvalidParameter
-from service.history_form import form_history
+from service.history_form import write_history
+from store.tables import history_chunks
 from tests.service.hands import Service, small_history
 
 
@@ -151,10 +158,11 @@ class TestBuckets:
         st.integers(1, 70),
         st.integers(1, 3),
     )
+    @example([1.2e308] * 3, 1, 1)
     def test_they_are_what_a_plain_loop_finds(self, values: list[float], points: int, every: int):
         steps = np.arange(len(values)) * every
         history = History({"loss": SignalTable(steps, (WHOLE_STEP,), np.array(values)[:, None])})
-        form = form_history("run", history, 0, int(steps[-1]) + 1, points)
+        form = json.loads(write_history("run", [history], 0, int(steps[-1]) + 1, points))
         edges = [*form["steps"], form["stop"]]
         for place in range(len(form["steps"])):
             inside = [v for s, v in zip(steps, values, strict=True) if edges[place] <= s < edges[place + 1]]
@@ -165,11 +173,73 @@ class TestBuckets:
             assert float(found["min"]) == pytest.approx(np.min(inside), nan_ok=True)
             assert float(found["max"]) == pytest.approx(np.max(inside), nan_ok=True)
             if np.all(np.isfinite(inside)):
-                assert float(found["mean"]) == pytest.approx(np.mean(np.array(inside) / 2) * 2, rel=1e-9, abs=1e-300)
+                mean = math.fsum(value / len(inside) for value in inside)
+                cancelled = 1e-12 * max(map(abs, inside)) + 1e-300
+                assert float(found["mean"]) == pytest.approx(mean, rel=1e-9, abs=cancelled)
 
 
 def test_too_much_for_one_answer_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(history_form, "MAX_NUMBERS", 50)
     with pytest.raises(InvalidParameter, match="10 steps of 10 columns") as caught:
-        form_history("run", small_history(), 0, 10, None)
+        write_history("run", [small_history()], 0, 10, None)
     assert "points" in str(caught.value.faults[0].expected)
+
+
+class TestMuch:
+    @pytest.fixture
+    def long_run(self, service: Service) -> str:
+        """A run of twenty steps, all chunks of which but the first are only a header: who unpacks them fails."""
+        claim = service.claim(service.post()["id"])
+        for start in (0, 10):
+            service.record(claim, small_history(20).select(start=start, stop=start + 10))
+        with service.store.writing() as writer:
+            chunks = history_chunks.c
+            later = (chunks.run_id == claim.run_id) & (chunks.first_step >= 10)
+            header = func.substr(chunks.payload, 1, HEADER_BYTES, type_=LargeBinary)
+            writer.connection.execute(update(history_chunks).where(later).values(payload=header))
+        return claim.run_id
+
+    @pytest.mark.parametrize(
+        ("query", "most", "said"),
+        [
+            ({}, 199, "20 steps of 10 columns"),
+            ({"stop": 15}, 149, "15 steps of 10 columns"),
+            ({"layers": "layers.0"}, 59, "20 steps of 3 columns"),
+            ({"signals": "loss"}, 19, "20 steps of 1 columns"),
+            ({"points": 4}, 119, "4 steps of 30 columns"),
+        ],
+    )
+    def test_it_is_refused_before_it_is_unpacked(
+        self,
+        service: Service,
+        long_run: str,
+        query: dict[str, Any],
+        most: int,
+        said: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ):
+        path = f"/v1/runs/{long_run}/history"
+        monkeypatch.setattr(history_form, "MAX_NUMBERS", most)
+        refused = service.client.get(path, params=query)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_parameter")
+        assert said in refused.json()["detail"]
+
+        monkeypatch.setattr(history_form, "MAX_NUMBERS", most + 1)
+        assert service.client.get(path, params=query).status_code == 500  # it is read, and cannot be
+
+    def test_few_are_read_at_once(self, service: Service, run_id: str, monkeypatch: pytest.MonkeyPatch):
+        at_work: list[int] = []
+        most: list[int] = []
+
+        def read_slowly(*_: Any) -> str:
+            at_work.append(1)
+            most.append(len(at_work))
+            time.sleep(0.05)
+            at_work.pop()
+            return "{}"
+
+        monkeypatch.setattr("service.routes.runs.answer_query", read_slowly)
+        with ThreadPoolExecutor(6) as callers:
+            answers = callers.map(lambda _: service.client.get(f"/v1/runs/{run_id}/history").status_code, range(6))
+        assert set(answers) == {200}
+        assert max(most) == HISTORY_READS

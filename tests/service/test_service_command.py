@@ -129,6 +129,16 @@ def test_with_a_worker_it_is_the_whole_system_and_leaves_nothing_behind(start: S
 
 
 @pytest.mark.slow
+def test_its_worker_ends_with_it_also_when_it_is_killed(start: Start):
+    process = start("--with-worker")
+    httpx2.post(f"{address_of(process)}/v1/jobs", json=SPEC, headers={"Prefer": "wait=50"}, timeout=60)
+    children = children_of(process.pid)
+    assert children
+    process.kill()
+    wait_until(lambda: not any(is_alive(child) for child in children), 15)
+
+
+@pytest.mark.slow
 def test_it_says_in_words_what_keeps_it_from_starting(start: Start):
     process = start(GRADCLINIC_DATABASE_URL="postgresql+psycopg://nobody@127.0.0.1:1/none")
     _, said = process.communicate(timeout=30)

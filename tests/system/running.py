@@ -1,8 +1,9 @@
-"""A system of one test: its database, and the service and workers that the test starts as processes of their own."""
+"""A system under test: its database, and its service and workers as processes of their own."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -22,10 +22,10 @@ from sqlalchemy import select
 from gradclinic.contract.job import LIVE, Job
 from gradclinic.contract.parse import parse_spec
 from gradclinic.history import History
-from store.bell import Bell
+from store.bell import QUEUE, Bell
 from store.engine import make_engine
 from store.histories import read_history
-from store.jobs import add_job, find_job
+from store.jobs import add_job, find_job, request_cancel
 from store.runs import baseline_of
 from store.settings import Settings
 from store.tables import jobs
@@ -61,7 +61,7 @@ def spec(steps: int, *, width: int = 16, depth: int = 1, seed: int = 0) -> dict[
 
 def long_spec(seed: int = 0) -> dict[str, Any]:
     """Return a spec that trains for some seconds: long enough to do something to it meanwhile."""
-    return spec(1200, width=32, depth=12, seed=seed)
+    return spec(1600, width=32, depth=12, seed=seed)
 
 
 class Process:
@@ -85,6 +85,14 @@ class Process:
 
     def said(self, words: str) -> bool:
         return words in self.log.read_text(errors="replace")
+
+    def last_words(self) -> str:
+        return self.log.read_text(errors="replace")[-6000:]
+
+    def finished_jobs(self) -> list[str]:
+        """Return the ids of the jobs that this worker trained to their end, as often as it did."""
+        lines = (json.loads(line) for line in self.log.read_text(errors="replace").splitlines() if line.startswith("{"))
+        return [line["job_id"] for line in lines if line["event"] == "job_left" and line["ending"] == "finished"]
 
     def children(self) -> list[int]:
         """Return the process ids of the pool's children."""
@@ -121,42 +129,48 @@ class System:
         self.store = Store(make_engine(self.settings.database))
         self.bell = Bell(self.settings.broker_url, self.settings.broker_prefix)
         self.processes: list[Process] = []
+        self._service: tuple[Process, str] | None = None
+        self._workers: list[Process] = []
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in self.processes:
             process.kill()
-            if error is not None:
-                print(f"--- {process.log.name}\n{process.log.read_text(errors='replace')[-6000:]}")  # noqa: T201 - pytest shows it
         self.bell.close()
         self.store.close()
 
     # Processes
 
-    def start_worker(self, slots: int = 1) -> Process:
-        return self.start("worker", "--concurrency", str(slots))
-
-    def start_workers(self, number: int, slots: int = 1) -> list[Process]:
-        """Start several at once, and wait until all are warm."""
-        workers = [self.start_worker(slots) for _ in range(number)]
-        for worker in workers:
+    def workers(self) -> list[Process]:
+        """Return two workers with one slot each, warm; those that a test has ended are replaced."""
+        self._workers = [worker for worker in self._workers if worker.is_running]
+        new = [self.start("worker", "--concurrency", "1") for _ in range(2 - len(self._workers))]
+        for worker in new:
             wait_until(lambda worker=worker: worker.said("child_ready"), START_SECONDS)
-        return workers
+        self._workers += new
+        return self._workers
 
-    def start_service(self, *arguments: str) -> tuple[Process, str]:
-        """Start the service on a free port and return it with its URL."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        process = self.start("service", "--port", str(port), *arguments)
-        wait_until(lambda: process.said("listening"), START_SECONDS)
-        return process, f"http://127.0.0.1:{port}"
+    def end_workers(self) -> None:
+        """End the workers that there are, for a test that needs others. The next test starts new ones."""
+        for worker in self._workers:
+            worker.kill()
 
-    def start(self, *arguments: str) -> Process:
+    def url(self) -> str:
+        """Return the URL of the service, started at the first use on a free port."""
+        if self._service is None:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            process = self.start("service", "--port", str(port))
+            wait_until(lambda: process.said("listening"), START_SECONDS)
+            self._service = process, f"http://127.0.0.1:{port}"
+        return self._service[1]
+
+    def start(self, *arguments: str, **environment: str) -> Process:
         log = self.settings.data_dir / f"{arguments[0]}-{len(self.processes)}.log"
-        self.processes.append(Process(list(arguments), self.environment, log))
+        self.processes.append(Process(list(arguments), self.environment | environment, log))
         return self.processes[-1]
 
     # Jobs
@@ -192,13 +206,33 @@ class System:
         child = int(name.rpartition(":")[2])
         return next(worker for worker in workers if child in worker.children()), child
 
+    def hold_the_slots(self) -> list[str]:
+        """Keep both workers busy for some seconds, and return the ids of the jobs that do so."""
+        self.workers()
+        job_ids = [self.post(long_spec(seed)) for seed in range(2)]
+        for job_id in job_ids:
+            self.wait_for_step(job_id, 1)
+        return job_ids
+
+    def cancel_all(self) -> None:
+        """Cancel what is live, and wait until it is not."""
+        with self.store.reading() as reader:
+            live = list(reader.connection.execute(select(jobs.c.id).where(jobs.c.status.in_(LIVE))).scalars())
+        for job_id in live:
+            with self.store.writing() as writer:
+                request_cancel(writer, job_id)
+        for job_id in live:
+            self.wait_for_end(job_id)
+
     def forget_messages(self) -> int:
-        """Delete every key of this system in Redis; return how many there were."""
+        """Delete every key of this system in Redis; return how many messages waited."""
         if self.settings.broker_url is None:
             return 0
         with redis.Redis.from_url(self.settings.broker_url) as client:
-            keys = list(client.scan_iter(f"{self.settings.broker_prefix}*"))
-            return int(client.delete(*keys)) if keys else 0
+            waiting = int(client.llen(f"{self.settings.broker_prefix}{QUEUE}"))
+            if keys := list(client.scan_iter(f"{self.settings.broker_prefix}*")):
+                client.delete(*keys)
+            return waiting
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:

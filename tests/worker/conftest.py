@@ -24,9 +24,10 @@ DOCUMENT: dict[str, Any] = {
 
 
 class FlakyStore(Store):
-    """A store whose database goes away when it is told to."""
+    """A store whose database goes away when it is told to, or answers a commit no more."""
 
     away = False
+    losing_acknowledgements = 0
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
@@ -34,6 +35,9 @@ class FlakyStore(Store):
             raise OperationalError("BEGIN", {}, ConnectionError("the server closed the connection"))
         with super().writing() as writer:
             yield writer
+        if self.losing_acknowledgements:
+            self.losing_acknowledgements -= 1
+            raise OperationalError("COMMIT", {}, ConnectionError("the server closed the connection"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -9,13 +10,15 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from gradclinic.contract.job import Job
-from gradclinic.errors import TrainingCancelled
+from gradclinic.errors import Fault, InvalidSpec, TrainingCancelled
 from store.jobs import find_job, request_cancel
 from store.queue import claim_job, sweep_expired
 from store.settings import Settings
 from store.transactions import Store
+from tests.worker.conftest import FlakyStore
 from worker.app import WorkerApp, make_app
-from worker.base_task import Attempt, JobTask
+from worker.attempt import Attempt
+from worker.base_task import JobTask
 
 Function = Callable[[Attempt], None]
 Outcome = Callable[[Function], Job]
@@ -64,6 +67,68 @@ def test_an_error_for_want_of_memory_is_named(job_after: Outcome, error: Excepti
         raise error
 
     job = job_after(eat_memory)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error.type == "out_of_memory"
+
+
+def test_an_error_of_the_library_is_told_in_its_own_words(job_after: Outcome):
+    def refuse(_attempt: Attempt) -> None:
+        raise InvalidSpec([Fault("/data/path", "There is no such file.")])
+
+    job = job_after(refuse)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error.type == "invalid_spec"
+    assert job.error.detail == "/data/path: There is no such file."
+
+
+def test_a_training_ends_at_its_deadline(job_after: Outcome, app: WorkerApp):
+    app.settings = app.settings.model_copy(update={"max_training_seconds": 0.2})
+
+    def train(attempt: Attempt) -> None:
+        while not attempt.should_stop:
+            time.sleep(0.01)
+        raise TrainingCancelled("stopped")
+
+    job = job_after(train)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error.type == "timeout"
+    assert "0.2 seconds" in job.error.detail
+
+
+def test_a_step_that_never_returns_loses_the_job_and_ends_its_process(
+    job_after: Outcome, app: WorkerApp, store: Store, settings: Settings
+):
+    app.settings = settings.model_copy(update={"stalled_seconds": 2 * settings.lease_seconds})
+    stalled = threading.Event()
+    app.on_stall = stalled.set
+
+    def hang(attempt: Attempt) -> None:
+        for step in range(6):  # slow, but alive
+            attempt.lease.step = step
+            time.sleep(settings.lease_seconds / 2)
+        assert not stalled.is_set()
+        assert stalled.wait(5)
+        time.sleep(1.2 * settings.lease_seconds)
+        with store.writing() as writer:
+            assert sweep_expired(writer, max_attempts=3) == [attempt.claim.job_id]
+        assert attempt.should_stop
+        raise TrainingCancelled("stopped")
+
+    assert job_after(hang).status == "queued"
+
+
+def test_an_ending_outlasts_a_short_outage(job_after: Outcome, app: WorkerApp, flaky_store: FlakyStore):
+    app.__dict__["store"] = flaky_store
+
+    def break_down(_attempt: Attempt) -> None:
+        flaky_store.away = True
+        threading.Timer(0.2, setattr, (flaky_store, "away", False)).start()
+        raise MemoryError
+
+    job = job_after(break_down)
     assert job.status == "failed"
     assert job.error is not None
     assert job.error.type == "out_of_memory"

@@ -14,6 +14,7 @@ from store.jobs import find_job
 from store.queue import claim_job
 from store.settings import Settings
 from store.transactions import Store
+from store.workers import workers_seen
 from tests.worker.conftest import FlakyStore
 from worker.dispatcher import Dispatcher
 
@@ -93,6 +94,14 @@ def test_a_job_of_a_silent_worker_is_swept_up_and_sent(
     assert sent == [job_id]
     with store.reading() as reader:
         assert find_job(reader, job_id).status == "queued"
+
+
+def test_it_notes_that_its_worker_is_there(store: Store, settings: Settings, sent: Sent):
+    rounds = threading.Semaphore(0)
+    with running(make_dispatcher(store, settings, sent.append, report_alive=rounds.release)):
+        assert rounds.acquire(timeout=5)
+    with store.reading() as reader:
+        assert workers_seen(reader) == 1
 
 
 def test_it_survives_a_database_outage_and_says_so_once(

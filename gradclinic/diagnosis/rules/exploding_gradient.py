@@ -22,6 +22,7 @@ from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.attribution import attribute
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.gains import FIRST_STEPS, Gains
+from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
 
 
@@ -36,30 +37,26 @@ def _over_depth(case: Case) -> Finding | None:
         return None
     threshold = case.thresholds["exploding_gain"]
     early = gains.steps < gains.steps[0] + FIRST_STEPS
+    with np.errstate(invalid="ignore"):
+        above = early & (gains.total > np.log10(threshold))
     finite = gains.total[early & np.isfinite(gains.total)]
     if not len(finite) or np.median(finite) <= np.log10(threshold):
         return None
-    total = float(np.median(finite))
-    row = int(np.argmax(gains.total > np.log10(threshold)))
+    row = int(np.argmax(above))
+    step, total = int(gains.steps[row]), float(np.median(gains.total[above]))
     first, last = gains.layers[0].name, gains.layers[-1].name
     return Finding(
         rule="exploding_gradient",
         severity=case.severity,
-        first_step=int(gains.steps[row]),
-        layers=_flooded(gains, early, threshold),
+        first_step=step,
+        layers=_flooded(gains, above, threshold),
         summary=f"The gradient grows by {total:.1f} orders of magnitude from {last} to {first}.",
         evidence=[
-            Evidence(
-                signal="backward_gain", value=10**total, threshold=threshold, step=int(gains.steps[row]), layer=first
-            ),
-            Evidence(
-                signal="activation_grad_norm",
-                value=float(10 ** gains.decades[row, 0]),
-                step=int(gains.steps[row]),
-                layer=first,
-            ),
+            Evidence(signal="backward_gain", value=10**total, threshold=threshold, step=step, layer=first),
+            Evidence(signal="activation_grad_norm", value=float(10 ** gains.decades[row, 0]), step=step, layer=first),
         ],
-        cause=attribute(gains.layers, gains.of_layers(early).tolist(), sign=1),
+        cause=overshoot(case, step)
+        or attribute(gains.layers, gains.of_layers(above).tolist(), sign=1, sees_all=case.sees_all_layers),
     )
 
 
@@ -119,7 +116,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("activation_grad_norm", "grad_norm", "loss"),
     check=check,
-    thresholds=("exploding_gain", "exploding_growth", "not_learned_skill", "harmed_skill"),
+    thresholds=("exploding_gain", "exploding_growth", "overshooting_update", "not_learned_skill", "harmed_skill"),
     sick=(_digits(8, {"weight": {"type": "normal_", "std": 1.0}}),),
     healthy=(_digits(3, {"weight": {"type": "kaiming_normal_", "nonlinearity": "relu"}}),),
 )

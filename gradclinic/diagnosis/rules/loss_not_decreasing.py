@@ -37,8 +37,15 @@ def check(case: Case) -> Finding | None:
             for name, skill in (("loss_skill", learning.loss_skill), ("metric_skill", learning.metric_skill))
             if skill is not None
         ]
-        + _update_size(case),
+        + _update_size(case)
+        + _change(case),
     )
+
+
+def _change(case: Case) -> list[Evidence]:
+    """Tell whether the loss fell at all: where it did, the steps went the right way and were too few or too short."""
+    start, end = case.learning.start_loss, case.learning.end_loss
+    return [Evidence(signal="loss_end_over_start", value=end / start)] if start and end is not None else []
 
 
 def _update_size(case: Case) -> list[Evidence]:

@@ -1,7 +1,7 @@
 """The gradient is lost on its way back: the first layers hardly get any.
 
 Sees: the backward gain from the network's output to its first trained layer (the product of the gains of all layers on
-the trunk), in the first steps and over the whole training; it fires below vanishing_gain.
+the trunk), in the first step and over the whole training; it fires below vanishing_gain.
 
 Hurts: layers near the input do not move, and what stands behind them learns from random features, or nothing at all.
 
@@ -22,6 +22,7 @@ from gradclinic.contract.diagnosis import Evidence, Finding
 from gradclinic.diagnosis.attribution import attribute
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.gains import FIRST_STEPS, FLOOR, Gains
+from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
 
 LASTING = 0.5
@@ -36,22 +37,25 @@ def check(case: Case) -> Finding | None:
     threshold = case.thresholds["vanishing_gain"]
     below = gains.total < np.log10(threshold)
     early = gains.steps < gains.steps[0] + FIRST_STEPS
-    from_start = bool(np.median(gains.total[early]) < np.log10(threshold))
+    # The first step shows what architecture and initialization do, before any update; those after it, that it lasts.
+    from_start = bool(below[0] and below[early].mean() >= LASTING)
     # Later on, small gradients at the first layers are a fault only while there is still something to learn.
     later = bool(below.mean() >= LASTING) and case.severity != "info"
     if not (from_start or later):
         return None
-    window = early if from_start else below
+    window = early & below if from_start else below
     row = int(np.argmax(below))
+    step = int(gains.steps[row])
     total = float(np.nanmedian(gains.total[window]))
     return Finding(
         rule="vanishing_gradient",
         severity=case.severity,
-        first_step=int(gains.steps[row]),
+        first_step=step,
         layers=_starved(gains, window, threshold),
         summary=_summary(gains, total),
         evidence=_evidence(case, gains, row, total, threshold),
-        cause=attribute(gains.layers, gains.of_layers(window).tolist(), sign=-1),
+        cause=overshoot(case, step)
+        or attribute(gains.layers, gains.of_layers(window).tolist(), sign=-1, sees_all=case.sees_all_layers),
     )
 
 
@@ -110,7 +114,7 @@ RULE = Rule(
     check=check,
     # A step that threw the weights far away leaves units dead or saturated, and those pass on nothing.
     caused_by=("exploding_gradient",),
-    thresholds=("vanishing_gain", "not_learned_skill", "harmed_skill"),
+    thresholds=("vanishing_gain", "overshooting_update", "not_learned_skill", "harmed_skill"),
     sick=(_digits(_deep("Sigmoid", 10), {"type": "SGD", "lr": 0.1}),),
     healthy=(
         _digits(_deep("Sigmoid", 1), {"type": "SGD", "lr": 0.5}),

@@ -214,3 +214,12 @@ def test_the_help_names_every_command_and_code():
     for command in ("run", "submit", "wait", "show", "apply", "cancel", "sweep", "history", "validate", "schema"):
         assert command in result.stdout
     assert "Exit codes" in result.stdout
+
+
+@pytest.mark.parametrize(("workers", "said"), [(0, True), (1, False)])
+def test_who_waits_hears_that_no_worker_is_running(stub: StubService, spec: Path, workers: int, said: bool):
+    ended(stub)
+    stub.on("GET", "/readyz", Answer(200, {"status": "ready", "workers": workers, "checks": {}}))
+    result = call("submit", spec, "--wait")
+    assert result.exit_code == 0
+    assert ("No worker is running" in result.stderr) == said

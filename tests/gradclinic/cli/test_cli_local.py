@@ -93,6 +93,6 @@ def test_without_torch_all_but_run_works_and_run_says_what_to_install(tmp_path: 
     program = [sys.executable, "-c", WITHOUT_TORCH]
     run = subprocess.run([*program, "run", str(tmp_path / "spec.json")], capture_output=True, text=True, check=False)
     assert run.returncode == 3
-    assert "pip install 'gradclinic[torch]'" in run.stderr.replace("\n", " ")
+    assert "pip install 'gradclinic[torch]'" in " ".join(run.stderr.split())
     helped = subprocess.run([*program, "--help"], capture_output=True, text=True, check=False)
     assert helped.returncode == 0

@@ -196,3 +196,21 @@ def test_readiness_is_a_yes_or_no(stub: StubService, client: Client):
     assert not client.is_ready()
     stub.on("GET", "/readyz", Answer(200, {}))
     assert client.is_ready()
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        (Answer(200, {"status": "ready", "workers": 2}), 2),
+        (Answer(200, {"status": "ready", "workers": 0}), 0),
+        (Answer(200, {"status": "ready"}), None),
+        (Answer(200, "no JSON"), None),
+        (Answer(200, [1]), None),
+        (problem(503, "store_unavailable", "It is gone."), None),
+        (Answer(lost=True), None),
+    ],
+)
+def test_workers_are_counted_where_the_service_tells(stub: StubService, answer: Answer, seen: int | None):
+    stub.on("GET", "/readyz", answer)
+    with Client(stub.url) as client:
+        assert client.workers_seen() == seen

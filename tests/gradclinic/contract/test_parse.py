@@ -150,3 +150,19 @@ def test_a_labelled_case_parses_or_names_only_types_that_are_not_there_yet(path)
     # The contract grows towards these; what is missing has to be told as a missing type or key, nothing else.
     assert all(fault.pointer.endswith("/type") or "scheduler" in fault.pointer for fault in faults), faults
     assert faults or isinstance(spec, JobSpec)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"\\ud800": "\\ud800"}', '{"x\\ud800": {"y": "\\u0000"}}', '{"a": {"\\u0000": 1}}', '{"a": ["\\udfff"]}']
+)
+def test_texts_that_nothing_can_hold_are_told_at_a_place_that_can_be_written(text):
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec(load_json(text))
+    for fault in caught.value.faults:
+        fault.pointer.encode()
+
+
+def test_a_document_nested_too_deep_is_refused_when_it_is_read():
+    for depth in (MAX_DEPTH + 1, 900, 990, 995, 2000):
+        with pytest.raises(InvalidSpec, match="too deep"):
+            load_json("[" * depth + "]" * depth)

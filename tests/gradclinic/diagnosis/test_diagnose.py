@@ -3,10 +3,15 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from gradclinic.contract.parse import parse_spec
 from gradclinic.diagnosis import diagnose
+from gradclinic.history import History, SignalTable
+from gradclinic.recorder import Recorder
 from gradclinic.training import train
 
 EXAMPLES = pathlib.Path(__file__).parents[3] / "examples"
@@ -35,6 +40,7 @@ def found(document, **thresholds):
     return diagnosis, {finding.rule: finding for finding in diagnosis.findings}
 
 
+@pytest.mark.slow
 def test_the_deep_sigmoid_example_is_told_with_layers_and_cause():
     diagnosis, findings = found(json.loads((EXAMPLES / "deep-sigmoid-digits.json").read_text()))
     finding = findings["vanishing_gradient"]
@@ -106,7 +112,7 @@ def test_a_gradient_that_grows_from_step_to_step_is_blamed_on_the_learning_rate(
 @pytest.mark.parametrize(
     "layers",
     [
-        [repeated(12, linear(), {"type": "BatchNorm1d"}, {"type": "ReLU"})],
+        pytest.param([repeated(12, linear(), {"type": "BatchNorm1d"}, {"type": "ReLU"})], marks=pytest.mark.slow),
         [linear(), {"type": "BatchNorm1d"}, {"type": "ReLU"}],
         [repeated(4, linear(), {"type": "LayerNorm"}, {"type": "ReLU"})],
         [linear(), repeated(10, {"type": "Residual", "layers": [linear(), {"type": "Tanh"}]})],
@@ -135,3 +141,53 @@ def test_thresholds_can_be_overridden():
     _, findings = found(document, vanishing_gain=1e-30)
     assert "vanishing_gradient" not in findings
     assert findings["loss_not_decreasing"].caused_by is None
+
+
+def test_what_a_constant_would_reach_perfectly_and_the_model_does_not_is_not_healthy():
+    document = {
+        "model": {"layers": [{"type": "Linear", "out_features": 1}]},
+        "data": {"type": "linear_regression", "coefficients": [0.0] * 10, "bias": 3.0},
+        "loss": {"type": "MSELoss"},
+        "optimizer": {"type": "SGD", "lr": 0.0},
+        "training": {"steps": 20},
+    }
+    assert found(document)[0].health == "critical"
+
+
+def test_where_nothing_can_be_compared_a_note_says_so():
+    losses = SignalTable(np.arange(20), ("",), np.full((20, 1), -1.0))
+    assert any("not known" in note for note in diagnose(History({"loss": losses})).notes)
+
+
+@pytest.mark.parametrize("lr", [5.0, 20.0])
+def test_steps_that_throw_the_weights_away_are_blamed_on_the_learning_rate(lr):
+    diagnosis, findings = found(digits([linear(), {"type": "ReLU"}], lr=lr))
+    assert diagnosis.health == "critical"
+    told = [finding.cause.what for finding in findings.values() if finding.cause]
+    assert told
+    assert set(told) == {"learning_rate"}
+
+
+def test_activations_that_are_called_as_functions_are_not_blamed_on_the_weights_alone():
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(20, 20) for _ in range(16)])
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = torch.sigmoid(layer(x))
+            return x
+
+    torch.manual_seed(0)
+    model = Deep()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(model, optimizer) as recorder:
+        for _ in range(12):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(torch.randn(16, 20)), torch.randint(0, 20, (16,)))
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+    finding = next(f for f in diagnose(recorder.history).findings if f.rule == "vanishing_gradient")
+    assert "functions" in finding.cause.detail

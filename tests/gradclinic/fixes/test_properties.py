@@ -52,7 +52,7 @@ def test_each_finding_gets_a_fix_and_no_useless_one(document: dict[str, Any], fo
         assert any(finding.rule in fix.addresses for fix in fixes) or _allows_none(document, finding, heard)
     if {finding.rule for finding in heard} <= {"vanishing_gradient", "loss_not_decreasing"}:
         assert "gradient_clipping" not in _kinds(fixes)
-    if any(finding.rule == "vanishing_gradient" for finding in heard) and len(heard) == 1:
+    if len(heard) == 1 and heard[0].rule == "vanishing_gradient" and not _is_overshoot(heard[0]):
         assert "learning_rate" not in _kinds(fixes)
 
 
@@ -107,3 +107,7 @@ def _allows_none(document: dict[str, Any], finding: Finding, heard: list[Finding
 
 def _kinds(fixes: list[Fix]) -> set[str]:
     return {fix.kind for fix in fixes}
+
+
+def _is_overshoot(finding: Finding) -> bool:
+    return finding.cause is not None and finding.cause.what == "learning_rate"

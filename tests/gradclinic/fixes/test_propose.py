@@ -3,10 +3,12 @@ from __future__ import annotations
 import pytest
 
 from gradclinic.contract.diagnosis import Evidence
+from gradclinic.contract.parse import parse_spec
 from gradclinic.errors import InvalidSpec
-from gradclinic.fixes import FIXES, catalogue, propose_fixes
+from gradclinic.fixes import FIXES, apply_patch, catalogue, propose_fixes
 from gradclinic.fixes.catalogue import HEADINGS, read_docstring
 from gradclinic.fixes.ranking import CURES, TREATMENTS
+from gradclinic.model import is_resolvable, resolve_spec
 from tests.gradclinic.fixes.sick import LINEAR, OUTPUT, SIGMOID, diagnosis, finding, repeat, spec_of
 
 RELU = {"type": "ReLU"}
@@ -24,6 +26,18 @@ def test_what_addresses_the_cause_comes_before_what_treats_the_symptom():
     assert kinds(weights, finding("vanishing_gradient", "weights"))[:2] == ["initialization", "normalization"]
     assert kinds(weights, finding("vanishing_gradient", "depth"))[:2] == ["residual", "normalization"]
     assert kinds(weights, finding("exploding_gradient", "learning_rate"))[0] == "learning_rate"
+
+
+def test_a_change_that_the_service_would_refuse_is_not_proposed():
+    """A normalization in each of 400 turns makes 1,201 layers of 801; the limit is 1,000."""
+    deepest = spec_of(repeat(400, LINEAR, SIGMOID), OUTPUT)
+    found = diagnosis(finding("vanishing_gradient", "activation"))
+    assert "normalization" in [fix.kind for fix in propose_fixes(deepest, found)]
+    fixes = propose_fixes(deepest, found, is_valid=is_resolvable)
+    assert "normalization" not in [fix.kind for fix in fixes]
+    assert fixes
+    for fix in fixes:
+        resolve_spec(parse_spec(apply_patch(deepest, fix.patch)))
 
 
 def test_a_healthy_diagnosis_and_one_of_mere_information_get_no_fix():

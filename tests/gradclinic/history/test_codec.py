@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gradclinic.errors import InvalidHistory
-from gradclinic.history import SignalTable, decode_table, encode_table
+from gradclinic.history import HEADER_BYTES, SignalTable, decode_table, encode_table, peek_table
 from gradclinic.history.codec import as_recorded
 
 
@@ -56,3 +56,15 @@ def test_bytes_that_were_cut_are_refused(cut):
 def test_a_version_that_is_not_known_is_refused():
     with pytest.raises(InvalidHistory, match="version"):
         decode_table(b"\x09" + encode_table(table(np.ones((2, 2))))[1:])
+
+
+@given(st.integers(0, 300), st.integers(0, 9))
+def test_the_size_can_be_told_from_the_first_bytes(steps, subjects):
+    packed = encode_table(table(np.ones((steps, subjects))))
+    assert peek_table(packed[:HEADER_BYTES]) == (steps, subjects)
+
+
+@pytest.mark.parametrize("packed", [b"", b"\x01\x04", b"\x09" + bytes(30)])
+def test_there_is_no_size_of_what_is_no_packed_table(packed):
+    with pytest.raises(InvalidHistory):
+        peek_table(packed)

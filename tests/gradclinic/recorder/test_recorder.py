@@ -234,3 +234,26 @@ def test_taking_the_rows_forgets_them():
     recorder, _ = loop(network(), Recorder, steps=3)
     assert recorder.take()["loss"].steps.tolist() == [0, 1, 2]
     assert not recorder.history.tables
+
+
+def test_sparse_gradients_are_measured():
+    model = nn.Sequential(nn.Embedding(10, 4, sparse=True), nn.Flatten(), nn.Linear(12, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(model, optimizer) as recorder:
+        loss = model(torch.tensor([[1, 2, 1]])).square().sum()
+        loss.backward()
+        optimizer.step()
+        recorder.step(loss)
+    expected = norm64(model[0].weight.grad.to_dense())
+    assert recorder.history["grad_norm"].series("0.weight")[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_norm_of_the_whole_gradient_does_not_square_small_parts_away():
+    holder = nn.Module()
+    holder.weight = nn.Parameter(torch.zeros(4, dtype=torch.float64))
+    optimizer = torch.optim.SGD([holder.weight], lr=0.0)
+    holder.weight.grad = torch.full((4,), 1e-150, dtype=torch.float64)
+    with Recorder(holder, optimizer, layers=[]) as recorder:
+        optimizer.step()
+        recorder.step(0.0)
+    assert recorder.history["grad_norm"].series()[0] == pytest.approx(2e-150)

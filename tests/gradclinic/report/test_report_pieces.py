@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -66,6 +66,8 @@ def test_a_bar_is_never_wider_than_its_room_and_never_hides_something(share: flo
 
 
 @given(st.lists(st.none() | st.floats(), max_size=200), st.integers(1, 60))
+@example([1.7e308, -1.7e308], 2)
+@example([1.7e308, 1.7e308, 1.7e308], 1)
 def test_a_curve_draws_whatever_was_recorded(values: list[float | None], width: int):
     assert len(curve(values, width)) == min(len(values), width)
 
@@ -138,4 +140,4 @@ def test_an_empty_history_says_so():
 def test_a_loss_that_is_never_finite_is_marked_and_said_once():
     drawn = printed(Overview(loss=[math.nan, math.inf]))
     assert "!!  not finite" in drawn
-    assert printed(Overview(loss=[2.0, math.nan])).rstrip().endswith("from 2 to not finite")
+    assert printed(Overview(loss=[2.0, math.nan], ends=(2.0, math.nan))).rstrip().endswith("from 2 to not finite")

@@ -1,0 +1,74 @@
+"""Lists of jobs and of runs as tables, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gradclinic.contract.diagnosis import Health
+from gradclinic.contract.job import LIVE, Job, Run
+from gradclinic.report.findings import STYLES
+from gradclinic.report.writing import foreign, number
+
+
+def render_jobs(jobs: Sequence[Job]) -> RenderableType:
+    """Lay out jobs, in the order in which they come."""
+    if not jobs:
+        return Text("There is no such job.")
+    table = _table("job", "created", "status", "health", "name")
+    for job in jobs:
+        table.add_row(foreign(job.id), _moment(job.created_at), _status(job), _health(job.health), _named(job))
+    return table
+
+
+def render_runs(runs: Sequence[Run]) -> RenderableType:
+    """Lay out the runs of a job."""
+    if not runs:
+        return Text("The job has no runs.")
+    table = _table("run", "kind", "status", "health", "seed", "steps", "outcome")
+    for run in runs:
+        numbers = (str(run.seed), str(run.steps_done))
+        table.add_row(foreign(run.id), run.kind, run.status, _health(run.health), *numbers, _outcome(run))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    """Make a table whose first column, an id to be copied, is never broken."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, no_wrap=column != columns[-1], overflow="fold")
+    return table
+
+
+def _moment(moment: datetime) -> str:
+    """Write a moment by the clock of this machine: `11-21 10:00`."""
+    return f"{moment.astimezone():%m-%d %H:%M}"
+
+
+def _status(job: Job) -> str:
+    done = f" {100 * job.progress.step // max(job.progress.steps, 1)} %" if job.status == "training" else ""
+    return f"{job.status}{done}{' (stopping)' if job.cancel_requested and job.status in LIVE else ''}"
+
+
+def _health(health: Health | None) -> Text:
+    return Text("") if health is None else Text(health, STYLES[health])
+
+
+def _named(job: Job) -> Text:
+    text = foreign(job.name or "")
+    for key, value in job.labels.items():
+        text.append(" " if text else "").append_text(foreign(f"{key}:{value}", "dim"))
+    return text
+
+
+def _outcome(run: Run) -> Text:
+    if run.outcome is None:
+        return Text("")
+    metric = run.outcome.metric
+    if metric is None:
+        return Text(f"loss {number(run.outcome.train_loss)}")
+    return Text.assemble(foreign(metric.name), f" {number(metric.value)}")

@@ -1,0 +1,95 @@
+"""One attempt at a job, as its task sees it: what was claimed, whether to go on, and where to record."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from gradclinic.contract.diagnosis import Diagnosis
+from gradclinic.contract.limits import Limits
+from gradclinic.files import Files
+from gradclinic.history import RunFacts
+from store.diagnoses import save_diagnosis
+from store.histories import save_facts
+from store.queue import Claim, finish_job
+from store.runs import finish_run
+from store.transactions import Store, Writer
+from store.trouble import DATABASE_TROUBLE
+from worker.lease import Lease
+
+log = structlog.get_logger("worker.attempt")
+
+RETRY_SECONDS = 0.2
+"""Pause before a write that met a database in trouble is tried again; a connection that was dropped is replaced at once."""
+
+Record = Callable[[Writer, Claim], Any]
+"""What writes something down in the name of a claim: fenced by it, and safe to be called again."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a job.
+
+    `deadline` is on the clock of `time.monotonic`; `stopping` is set when the worker is about to end.
+    """
+
+    claim: Claim
+    lease: Lease
+    store: Store
+    stopping: threading.Event
+    deadline: float
+    limits: Limits
+    files: Files
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the training is in vain: cancelled, the lease lost, too long at work, or the worker about to end."""
+        return self.stopping.is_set() or self.lease.cancel_requested or self.lease.is_lost or self.is_overdue
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the attempt took all the time that it has."""
+        return time.monotonic() > self.deadline
+
+    def record(self, record: Record) -> None:
+        """Write something down in a transaction of its own, again and again for as long as the lease holds.
+
+        A training of an hour shall not be lost to a database that restarts. Trying again is safe, for the claim fences
+        it; where only the acknowledgement was lost, a chunk is there already and an ending finds the job ended.
+
+        Raises:
+            LeaseLost: Another attempt holds the job, or it has ended; nothing was written.
+            OperationalError: Or any other of `DATABASE_TROUBLE`: the database did not come back before the lease ended.
+        """
+        while True:
+            try:
+                with self.store.writing() as writer:
+                    record(writer, self.claim)
+            except DATABASE_TROUBLE as error:
+                if self.lease.is_lost:
+                    raise
+                log.warning("write_tried_again", error=repr(error))
+                time.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    def conclude(self, facts: RunFacts, diagnosis: Diagnosis) -> None:
+        """Record the end of an analysis, in one transaction.
+
+        Raises:
+            LeaseLost: Another attempt holds the job; nothing was written.
+        """
+
+        def concluded(writer: Writer, claim: Claim) -> None:
+            save_facts(writer, claim, facts)
+            if facts.outcome is not None:
+                finish_run(writer, claim, facts.outcome, diagnosis.health)
+            save_diagnosis(writer, claim, diagnosis)
+            finish_job(writer, claim, health=diagnosis.health)
+
+        self.record(concluded)

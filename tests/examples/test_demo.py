@@ -19,7 +19,8 @@ def test_the_demo_goes_as_it_should():
     assert ended.returncode == 0, ended.stdout + ended.stderr
     for words in ("vanishing_gradient", "CRITICAL", "HEALTHY", "Sigmoid -> ReLU"):
         assert words in ended.stdout
-    assert "training" in ended.stderr
+    # What is seen before the end depends on when one looks: a fast training may be over at the second look.
+    assert "succeeded: 400 of 400" in ended.stderr
     folder = re.search(r"/\S*gradclinic-demo-\w+", ended.stdout)
     assert folder is not None
     assert not Path(folder[0]).exists()

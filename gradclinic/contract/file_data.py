@@ -63,14 +63,20 @@ class Idx(Dataset):
 
 
 class Table(_FileOrUpload):
-    """A CSV or Parquet file of numbers with a header; text in the target column makes classes."""
+    """A CSV or Parquet file of numbers with a header; text in the target column makes classes.
+
+    So do whole numbers there that count 0, 1, ..., K - 1 and leave none out; write them as 0.0, 1.0 to have values.
+    """
 
     type: Literal["table"]
     target: Annotated[str, Field(min_length=1, max_length=1000)] = Field(description="Name of the target column.")
 
 
 class Arrays(_FileOrUpload):
-    """NumPy arrays in an .npz file; no pickled objects."""
+    """NumPy arrays in an .npz file; no pickled objects.
+
+    Whole numbers in y are classes: one a sample, or one a step where y is [N, T] and x has T steps. All else is values.
+    """
 
     type: Literal["arrays"]
     x: Annotated[str, Field(min_length=1, max_length=200)] = Field("x", description="Name of the inputs' array.")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gradclinic.cli.options import AsJson, Url
 from gradclinic.cli.printing import print_json, print_report
-from gradclinic.cli.telling import tell
+from gradclinic.cli.telling import FlagsCommand, tell
 from gradclinic.client import Client
 from gradclinic.contract.uploaded import UploadedDataset
 from gradclinic.report.writing import foreign
@@ -25,7 +25,7 @@ def make_datasets_app() -> typer.Typer:
     """Make the group of these commands."""
     app = typer.Typer(help="Upload files to train on, list and delete them.", no_args_is_help=True)
     for name, command in (("upload", upload), ("list", list_all), ("show", show), ("delete", delete)):
-        app.command(name)(command)
+        app.command(name, cls=FlagsCommand)(command)
     return app
 
 

@@ -16,7 +16,7 @@ Output = Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", he
 OfSweep = Annotated[bool, typer.Option("--sweep", help="The schema of a spec with a sweep beside it.")]
 
 
-def schema(output: Output = None, sweep: OfSweep = False) -> None:
+def schema(*, output: Output = None, sweep: OfSweep = False) -> None:
     """Print the JSON Schema of a job spec; editors complete and check specs in JSON and YAML by it."""
     document = spec_schema(sweep=sweep)
     if output is None:

@@ -128,7 +128,7 @@ class _Training:
             self._hand_over()
         whole = concatenate(self.parts)
         outcome = self.evaluations.outcome(whole, self.done, self.setup.steps_per_epoch)
-        return History(whole.tables, whole.facts.model_copy(update={"outcome": outcome, "error": error}))
+        return History(whole.tables, self.recorder.facts.model_copy(update={"outcome": outcome, "error": error}))
 
     def _train(self) -> None:
         setup = self.setup

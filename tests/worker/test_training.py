@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from gradclinic.contract.limits import DEFAULT_LIMITS
 from gradclinic.contract.parse import parse_spec
+from gradclinic.files import Files
 from gradclinic.history import History
 from gradclinic.training import train
 from store.histories import read_history
@@ -32,7 +33,7 @@ def attempt(flaky_store: FlakyStore, post_job: Callable[[], str]) -> Iterator[At
         claim = claim_job(writer, job_id, worker="test", lease_seconds=LEASE_SECONDS)
     assert claim is not None
     with lease.held(claim):
-        yield Attempt(claim, lease, flaky_store, threading.Event(), time.monotonic() + 60, DEFAULT_LIMITS)
+        yield Attempt(claim, lease, flaky_store, threading.Event(), time.monotonic() + 60, DEFAULT_LIMITS, Files())
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -61,7 +61,7 @@ def parse_document(model: type[ModelT], document: Any) -> ModelT:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise InvalidSpec(faults_from(error.errors(include_url=False), document)) from None
+        raise InvalidSpec(faults_from(error.errors(include_url=False), document, model)) from None
 
 
 def check_form(document: Any) -> None:
@@ -76,15 +76,15 @@ def check_form(document: Any) -> None:
         raise InvalidSpec(unstorable[:MAX_FAULTS])
 
 
-def faults_from(errors: Sequence[ErrorDetails], document: Any) -> list[Fault]:
-    """Translate pydantic's errors about `document` into faults, in the order of the document."""
+def faults_from(errors: Sequence[ErrorDetails], document: Any, root: type[BaseModel] = JobSpec) -> list[Fault]:
+    """Translate pydantic's errors about `document`, read as a `root`, into faults, in the order of the document."""
     placed = [(_place(error, document), error) for error in errors]
     # A list whose items are wrong is also reported as too short, because pydantic counts the right ones.
     parents = {
         place[:length] for place, error in placed for length in range(len(place)) if error["type"] != "too_short"
     }
     kept = [(place, error) for place, error in placed if not (error["type"] == "too_short" and place in parents)]
-    return [_fault(place, error) for place, error in kept[:MAX_FAULTS]]
+    return [_fault(place, error, root) for place, error in kept[:MAX_FAULTS]]
 
 
 def _place(error: ErrorDetails, document: Any) -> tuple[str | int, ...]:
@@ -110,7 +110,9 @@ def _place(error: ErrorDetails, document: Any) -> tuple[str | int, ...]:
     return (*keys, *at.split("/")) if at else tuple(keys)
 
 
-def _fault(place: tuple[str | int, ...], error: ErrorDetails) -> Fault:
+def _fault(  # noqa: C901 - one flat list of pydantic's errors, each with our words for it
+    place: tuple[str | int, ...], error: ErrorDetails, root: type[BaseModel]
+) -> Fault:
     kind, context, given = error["type"], error.get("ctx", {}), error["input"]
     where = pointer(*place)
     key = place[-1] if place else "the document"
@@ -120,7 +122,13 @@ def _fault(place: tuple[str | int, ...], error: ErrorDetails) -> Fault:
         case "missing":
             return Fault(where, f"{key} is missing.", "a value")
         case "extra_forbidden":
-            return Fault(where, f"{key} is not a key that is known here.", "a key that is known here, or none")
+            return _unknown_key(where, str(key), _known_keys(root, error["loc"]))
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return Fault(
+                where, f"{key} is {_shown(given)}, where an object is expected.", 'an object: {"key": value, ...}'
+            )
+        case "tuple_type" | "list_type":
+            return Fault(where, f"{key} is {_shown(given)}, where a list is expected.", "a list: [value, ...]")
         case "union_tag_not_found":
             return Fault(f"{where}/type", "The type is missing.", "the name of a type")
         case "union_tag_invalid":
@@ -144,6 +152,38 @@ def _unknown_type(where: str, tag: str, expected: str) -> Fault:
     near = difflib.get_close_matches(tag, known, n=1) or [n for n in known if n.lower() == tag.lower()]
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return Fault(f"{where}/type", f"There is no type {tag[:80]!r} here.{hint}", ", ".join(known))
+
+
+def _unknown_key(where: str, key: str, known: Sequence[str]) -> Fault:
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return Fault(
+        where, f"{key[:80]} is not a key that is known here.{hint}", ", ".join(known) or "a key that is known here"
+    )
+
+
+def _known_keys(root: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """Return the keys of the model that refused the last key in `location`; none where that cannot be told."""
+    models: set[type[BaseModel]] = {root}
+    for key in location[:-1]:
+        if isinstance(key, int):
+            continue
+        held = [model.model_fields[key].annotation for model in models if key in model.model_fields]
+        if held:
+            models = {model for annotation in held for model in _models_in(annotation)}
+        else:  # the tag of a union: the type of one of its members
+            models = {model for model in models if key in _types_of(model)} or models
+    return sorted(models.pop().model_fields) if len(models) == 1 else []
+
+
+def _models_in(annotation: Any) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {model for part in get_args(annotation) for model in _models_in(part)}
+
+
+def _types_of(model: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(model.model_fields["type"].annotation) if "type" in model.model_fields else ()
 
 
 def _shown(value: Any) -> str:

@@ -166,3 +166,25 @@ def test_a_document_nested_too_deep_is_refused_when_it_is_read():
     for depth in (MAX_DEPTH + 1, 900, 990, 995, 2000):
         with pytest.raises(InvalidSpec, match="too deep"):
             load_json("[" * depth + "]" * depth)
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("/model/layers/0/out_feature", "out_features"),
+        ("/optimiser", "optimizer"),
+        ("/optimizer/nestrov", "nesterov"),
+        ("/data/flaten", "flatten"),
+        ("/training/batchsize", "batch_size"),
+    ],
+)
+def test_a_misspelt_key_is_answered_with_the_near_one(path, near):
+    fault = faults_of(changed(path, 1))[path]
+    assert f"Did you mean '{near}'?" in fault.detail
+    assert near in fault.expected
+
+
+@pytest.mark.parametrize("value", ["ReLU", 3, None, [1]])
+def test_what_is_no_object_is_told_without_pydantics_words(value):
+    faults = faults_of(changed("/model/layers/0", value))
+    assert not any(word in fault.detail for fault in faults.values() for word in ("dictionary", "instance", "tuple"))

@@ -292,3 +292,10 @@ def test_data_move_to_a_device_as_one():
     data = prepared(type="iris", validation_split=0.0).to(torch.device("meta"))
     assert data.train.inputs.device.type == "meta"
     assert data.judged is data.train
+
+
+def test_shells_of_many_features_take_no_more_than_their_rows():
+    """A covariance of features x features would be 20 GB here."""
+    data = prepared(type="gaussian_quantiles", samples=20, features=50_000, classes=3, validation_split=0.0)
+    assert data.train.inputs.shape == (20, 50_000)
+    assert data.train.targets.bincount().tolist() == [6, 6, 8]

@@ -22,6 +22,7 @@ class Limits(SpecModel):
     max_flops: float = Field(
         2e14, gt=0, description="Floating point operations of the whole training, evaluations included: about an hour."
     )
+    max_seconds: Positive = Field(3600.0, description="Seconds that one training is estimated to take on one core.")
     max_sequence: int = Field(
         5_000,
         ge=1,
@@ -29,7 +30,7 @@ class Limits(SpecModel):
     )
     max_steps: int = Field(100_000, ge=1, description="Optimizer steps.")
     max_batch: int = Field(10_000_000, ge=1, description="Numbers in the inputs of one batch.")
-    max_data: int = Field(50_000_000, ge=1, description="Numbers in the inputs of all samples.")
+    max_data: int = Field(50_000_000, ge=1, description="Numbers in all samples, inputs and targets.")
     max_history: int = Field(50_000_000, ge=1, description="Numbers recorded: steps x layers and parameters x signals.")
     resolve_seconds: Positive = Field(5.0, description="Seconds that working out a model's shapes may take.")
 

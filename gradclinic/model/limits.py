@@ -24,7 +24,7 @@ ACTIVATION_COPIES = 2
 """What is held for the backward pass has a gradient in it."""
 
 DATA_BYTES = 24
-"""Per number of the inputs: as scikit-learn makes them (float64), while they are scaled, and as they are trained on."""
+"""Per number of the data: as scikit-learn makes them (float64), while they are scaled, and as they are trained on."""
 
 HISTORY_BYTES = 16
 """Per recorded number: float64, once as rows and once as tables."""
@@ -76,11 +76,11 @@ def batch_rows(spec: JobSpec, facts: DataFacts) -> int:
 def work_out_costs(spec: JobSpec, facts: DataFacts, entries: Iterable[Entry], output: Shape) -> Costs:
     """Add up what the layers take over the whole training."""
     layers = list(entries)
-    steps, batch = spec.training.total_steps(facts.train), batch_rows(spec, facts)
+    steps, batch = spec.total_steps(facts.train), batch_rows(spec, facts)
     parameters = sum(entry.parameters for entry in layers)
     forward = sum(entry.flops for entry in layers)
     judged = facts.validation or facts.train
-    evaluations = 1 + steps // (spec.training.evaluate_every or spec.training.steps_per_epoch(facts.train))
+    evaluations = 1 + steps // (spec.training.evaluate_every or spec.steps_per_epoch(facts.train))
     history = _recorded_numbers(spec, steps, layers)
     per_step = (1 + BACKWARD_COST) * forward
     held = (
@@ -89,7 +89,8 @@ def work_out_costs(spec: JobSpec, facts: DataFacts, entries: Iterable[Entry], ou
         + ACTIVATION_COPIES
         * min(judged, EVALUATION_ROWS)
         * max((math.prod(entry.output) for entry in layers), default=0)
-        + ACTIVATION_COPIES * judged * math.prod(output)
+        # An evaluation keeps the outputs of all rows, and so does the judging of the predictor that ignores its input.
+        + ACTIVATION_COPIES * max(facts.train, judged) * math.prod(output)
     )
     flops = steps * per_step + evaluations * judged * forward // batch
     return Costs(
@@ -112,22 +113,28 @@ def _seconds(steps: int, flops: int, layers: list[Entry]) -> float:
 
 
 def data_numbers(spec: JobSpec, facts: DataFacts) -> int:
-    """Return the numbers in the inputs of all samples, those included that are drawn and then left out."""
+    """Return the numbers in all samples, inputs and targets, those included that are drawn and then left out."""
     kept = facts.train + facts.validation
     rows: int = getattr(spec.data, "samples", kept)
-    return rows * math.prod(facts.input_shape)
+    return rows * (math.prod(facts.input_shape) + math.prod(facts.target_shape))
+
+
+def _largest_data_pointer(spec: JobSpec, facts: DataFacts) -> str:
+    """Return the place of what makes the data that large."""
+    if facts.one_hot and math.prod(facts.target_shape) > math.prod(facts.input_shape):
+        return "/data/one_hot"
+    return "/data/samples" if hasattr(spec.data, "samples") else "/data"
 
 
 def data_faults(spec: JobSpec, facts: DataFacts, limits: Limits) -> Iterator[Fault]:
     """Yield what is too much of the data and the steps, whatever the model is."""
     numbers = data_numbers(spec, facts)
     if numbers > limits.max_data:
-        where = "/data/samples" if hasattr(spec.data, "samples") else "/data"
-        yield _too_much(where, "The data have", numbers, "numbers", limits.max_data)
+        yield _too_much(_largest_data_pointer(spec, facts), "The data have", numbers, "numbers", limits.max_data)
     batch = batch_rows(spec, facts) * math.prod(facts.input_shape)
     if batch > limits.max_batch:
         yield _too_much("/training/batch_size", "A batch has", batch, "numbers", limits.max_batch)
-    steps = spec.training.total_steps(facts.train)
+    steps = spec.total_steps(facts.train)
     if steps > limits.max_steps:
         yield _too_much(_length_pointer(spec), "The training has", steps, "steps", limits.max_steps)
 
@@ -141,6 +148,10 @@ def cost_faults(spec: JobSpec, costs: Costs, limits: Limits) -> Iterator[Fault]:
     if costs.flops > limits.max_flops:
         pointer = _length_pointer(spec)
         yield _too_much(pointer, "The training would take", costs.flops, "FLOPs", int(limits.max_flops))
+    elif costs.seconds > limits.max_seconds:  # one word at one place: they are of one kind
+        pointer = _length_pointer(spec)
+        seconds = math.ceil(costs.seconds)
+        yield _too_much(pointer, "The training would take about", seconds, "seconds", limits.max_seconds)
     if costs.history > limits.max_history:
         yield _too_much("/recording/every", "Recording would keep", costs.history, "numbers", limits.max_history)
 
@@ -160,6 +171,7 @@ def _length_pointer(spec: JobSpec) -> str:
     return "/training/epochs" if spec.training.epochs is not None else "/training/steps"
 
 
-def _too_much(pointer: str, opening: str, figure: int, unit: str, limit: int) -> Fault:
+def _too_much(pointer: str, opening: str, figure: int, unit: str, limit: float) -> Fault:
     shown = f"{figure:,}" if figure < 10**15 else f"{figure:.3g}"
-    return Fault(pointer, f"{opening} {shown} {unit}; the limit here is {limit:,}.", f"at most {limit:,} {unit}")
+    most = f"{limit:,g}" if limit < 1 else f"{int(limit):,}"
+    return Fault(pointer, f"{opening} {shown} {unit}; the limit here is {most}.", f"at most {most} {unit}")

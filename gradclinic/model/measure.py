@@ -19,6 +19,7 @@ from torch.utils.flop_counter import flop_registry
 
 from gradclinic.contract.feedforward import Linear
 from gradclinic.contract.layers import AnyLayer
+from gradclinic.contract.pooling import Pooling
 from gradclinic.model.fits import INFERRED, Keywords, Misfit
 from gradclinic.model.layers import MOVING, fitted_keywords, make_module, posted_keywords
 from gradclinic.model.sample import Sample, Shape, shown
@@ -119,14 +120,29 @@ def _count_steps(layer: AnyLayer, keywords: Keywords, sample: Sample, batch: int
 def _run(
     layer: AnyLayer, keywords: Keywords, sample: Sample, batch: int
 ) -> tuple[Sample, tuple[tuple[str, Shape], ...], int]:
-    """Run the layer; return its output with the batch, and count one FLOP an element of it where PyTorch has no formula."""
+    """Run the layer; return its output with the batch.
+
+    Where PyTorch has no formula, one FLOP counts for each number that an element of the output is made of.
+    """
     with torch.device("meta"), torch.no_grad():
         module = make_module(layer, keywords)
         inputs = torch.empty((batch, *sample.shape), dtype=torch.int64 if sample.integers else torch.float32)
         with _FlopCount() as count:
             output: Tensor = module(inputs)
-    flops = count.flops or math.prod(output.shape)
+    flops = count.flops or math.prod(output.shape) * _window(layer, sample.shape, tuple(output.shape[1:]))
     return Sample(tuple(output.shape), not output.is_floating_point()), _parameter_shapes(module), flops
+
+
+def _window(layer: AnyLayer, given: Shape, output: Shape) -> int:
+    """Return how many numbers each element of the output is made of: a pooling looks at a window of them."""
+    if not isinstance(layer, Pooling):
+        return 1
+    dimensions = int(layer.type[-2])
+    size = getattr(layer, "kernel_size", None)
+    if size is None:  # an adaptive one, whose windows cover the input
+        pairs = zip(given[-dimensions:], output[-dimensions:], strict=True)
+        return math.prod(math.ceil(before / after) for before, after in pairs)
+    return int(size**dimensions if isinstance(size, int) else math.prod(size))
 
 
 def _parameter_shapes(module: nn.Module) -> tuple[tuple[str, Shape], ...]:

@@ -85,7 +85,7 @@ def _resolved(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs: Co
         train_rows=facts.train,
         validation_rows=facts.validation,
         steps=costs.steps,
-        steps_per_epoch=spec.training.steps_per_epoch(facts.train),
+        steps_per_epoch=spec.steps_per_epoch(facts.train),
         flops_per_step=costs.flops_per_step,
         flops=costs.flops,
         memory_bytes=costs.memory,

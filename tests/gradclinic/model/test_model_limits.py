@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from typing import Any
 
@@ -91,6 +92,54 @@ def test_evaluations_count_as_work(faults_of):
     assert faults_of(layers, data=data) == {}
     faults = faults_of(layers, data=data, training={"steps": 90_000, "evaluate_every": 1})
     assert list(faults) == ["/training/steps"]
+
+
+def test_a_training_over_the_time_limit_is_refused_with_both(faults_of):
+    layers = [repeat(400, linear(4)), linear(10)]
+    for length in ("steps", "epochs"):
+        faults = faults_of(layers, Limits(max_seconds=0.5), training={length: 90})
+        assert list(faults) == [f"/training/{length}"]
+        assert "seconds; the limit here is 0.5" in faults[f"/training/{length}"].detail
+    assert faults_of(layers, training={"steps": 90}) == {}
+    assert "limit here is 3,600" in faults_of(layers, training={"steps": 99_999})["/training/steps"].detail
+
+
+def test_targets_count_as_data(faults_of):
+    blobs = {"type": "blobs", "samples": 10_000, "features": 2, "classes": 10_000}
+    layers = [linear(10_000)]
+    assert list(faults_of(layers, data=blobs | {"one_hot": True})) == ["/data/one_hot"]
+    sequences = {"type": "copy_memory", "samples": 50_000, "length": 500}
+    assert "52,000,000 numbers" in faults_of(layers, data=sequences)["/data/samples"].detail
+
+
+def test_scores_of_the_training_part_count_as_memory(faults_of):
+    """They are all there at once where the predictor is judged that ignores its input."""
+    blobs = {"type": "blobs", "samples": 100_000, "features": 2, "classes": 10_000, "validation_split": 0.01}
+    faults = faults_of([linear(10_000)], data=blobs, training={"steps": 9})
+    assert list(faults) == ["/model"]
+    assert faults_of([linear(10_000)], data=blobs | {"samples": 10_000}, training={"steps": 9}) == {}
+
+
+@pytest.mark.parametrize(
+    ("layer", "window"),
+    [
+        ({"type": "MaxPool2d", "kernel_size": 3, "stride": 1}, 9),
+        ({"type": "AvgPool2d", "kernel_size": [2, 4]}, 8),
+        ({"type": "AdaptiveAvgPool2d", "output_size": 2}, 16),
+    ],
+)
+def test_a_pooling_computes_with_all_of_its_window(spec_of, layer, window):
+    spec = spec_of([layer, {"type": "Flatten"}, linear(10)], data={"type": "digits", "flatten": False})
+    pooling = resolve_spec(spec).layers[0]
+    assert pooling.flops_per_step == 3 * 64 * window * math.prod(pooling.output_shape)
+
+
+def test_steps_are_counted_as_they_are_trained(spec_of):
+    """A last batch of one row is joined to the one before, where a batch normalization could not take it."""
+    blobs = {"type": "blobs", "samples": 65, "validation_split": 0.0}
+    for norm, steps in (([], 4), ([{"type": "BatchNorm1d"}], 2)):
+        resolved = resolve_spec(spec_of([*norm, linear(3)], data=blobs, training={"epochs": 2}))
+        assert (resolved.steps, resolved.steps_per_epoch) == (steps, steps // 2)
 
 
 def test_a_layer_that_no_memory_holds_ends_the_arithmetic(faults_of):

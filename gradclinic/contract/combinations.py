@@ -18,10 +18,8 @@ from gradclinic.contract.naming import escape, keys_of, pointer
 from gradclinic.contract.parse import MAX_FAULTS, check_form, parse_document
 from gradclinic.contract.patch import patch_document, set_value
 from gradclinic.contract.sweep import Axes, SweepRow
+from gradclinic.contract.training import HIGHER_IS_BETTER
 from gradclinic.errors import Fault, InvalidSpec
-
-HIGHER_IS_BETTER = {"accuracy": True, "r2": True, "mae": False, "val_loss": False}
-"""What combinations can be compared by, and which way."""
 
 CHECK_SECONDS = 30.0
 """How long checking all combinations may take; one is done in some hundredths of a second unless its model is large."""
@@ -150,7 +148,7 @@ def _rank(row: SweepRow, by: str | None) -> float:
     value = outcome.val_loss if by == "val_loss" else metric
     if value is None or not math.isfinite(value):
         return math.inf
-    return -value if HIGHER_IS_BETTER[by] else value
+    return -value if HIGHER_IS_BETTER.get(by) else value
 
 
 def _with_values(base: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:

@@ -10,6 +10,9 @@ from gradclinic.contract.base import NonNegative, Number, Positive, Seed, Size, 
 
 MetricName = Literal["accuracy", "mae", "r2"]
 
+HIGHER_IS_BETTER: dict[str, bool] = {"accuracy": True, "mae": False, "r2": True}
+"""Of every metric, which way it gets better. Of a loss, which is none, lower is better."""
+
 DEFAULT_STEPS = 400
 
 Signal = Literal["grad_norm", "grad_nonfinite", "weight_norm", "update_ratio", "activation_grad_norm"]

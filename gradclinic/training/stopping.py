@@ -8,8 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from gradclinic.contract.training import EarlyStopping
-from gradclinic.training.metrics import HIGHER_IS_BETTER
+from gradclinic.contract.training import HIGHER_IS_BETTER, EarlyStopping
 
 
 class Stopper:

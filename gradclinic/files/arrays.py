@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
+import struct
 import zipfile
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,18 @@ from gradclinic.files.targets import MAX_CLASSES, as_values
 
 MAX_MEMBERS = 10_000
 """Arrays that a file may hold: its list is read whole."""
+
+MAX_LIST = 1 << 20
+"""Bytes that this list may have: a hundred for each array."""
+
+LIST_END, LIST_END_WIDE, POINTER_WIDE = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+"""How the records begin that end the list; those of zip's 64-bit form say what does not fit into the first."""
+
+END_BYTES = 22 + 0xFFFF
+"""The first of them with the longest comment after it."""
+
+END_BYTES_WIDE = 56 + 20
+"""The wide one and the pointer to it, which lie before the first."""
 
 AT_ONCE = 1 << 20
 """Numbers that are looked through at a time."""
@@ -57,14 +71,32 @@ def _read_both(data: Arrays, source: Source, max_numbers: int) -> tuple[npt.NDAr
         if file.read(2) != b"PK":
             raise source.refusal("is not an .npz file.", WHOLE)
         with source.decoded(WHOLE):
+            _check_list(source, file)
             archive = zipfile.ZipFile(file)
         with archive:
-            if len(archive.infolist()) > MAX_MEMBERS:
-                raise source.refusal(f"holds more than {MAX_MEMBERS:,} arrays.", WHOLE)
             return (
                 _read_member(source, archive, data.x, "x", max_numbers),
                 _read_member(source, archive, data.y, "y", max_numbers),
             )
+
+
+def _check_list(source: Source, file: BinaryIO) -> None:
+    """Refuse a long list of arrays by what its end says, for zipfile reads all of it at once.
+
+    zipfile believes the end, too: it takes as many bytes for the list as that says.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - END_BYTES - END_BYTES_WIDE))
+    tail = file.read()
+    place = tail.rfind(LIST_END)
+    if place < 0 or len(tail) < place + 22:
+        raise zipfile.BadZipFile("its list of arrays has no end")
+    members, list_bytes = struct.unpack_from("<HL", tail, place + 10)
+    wide = tail[max(0, place - END_BYTES_WIDE) : place]
+    if len(wide) == END_BYTES_WIDE and wide.startswith(LIST_END_WIDE) and wide[56:].startswith(POINTER_WIDE):
+        members, list_bytes = struct.unpack_from("<QQ", wide, 32)
+    if members > MAX_MEMBERS or list_bytes > MAX_LIST:
+        raise source.refusal(f"holds more than {MAX_MEMBERS:,} arrays, or names far too long.", WHOLE)
 
 
 def _read_member(source: Source, archive: zipfile.ZipFile, name: str, key: str, max_numbers: int) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from gradclinic.contract.dataset import RawFacts
 from gradclinic.contract.file_data import Arrays, Table
 from gradclinic.contract.limits import DEFAULT_LIMITS
-from gradclinic.errors import NotFound
+from gradclinic.errors import InvalidSpec, NotFound
 from gradclinic.files.source import Source, refusal
 
 REMEMBERED = 256
@@ -39,7 +39,7 @@ class Files:
         self._root = root
         self._dataset = dataset
         self.max_numbers = max_numbers
-        self._known: OrderedDict[Hashable, RawFacts] = OrderedDict()
+        self._known: OrderedDict[Hashable, RawFacts | InvalidSpec] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, path: str, key: str = "path") -> Source:
@@ -85,21 +85,32 @@ class Files:
             raise refusal(key, message, "the id that `POST /v1/datasets` gave") from error
         return Source(found, key, "The uploaded data set", self._max_bytes)
 
-    def recall(self, key: Hashable) -> RawFacts | None:
-        """Return the facts that were kept under this key, if they still are."""
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-            return self._known.get(key)
+    def remembered(self, key: Hashable, look: Callable[[], RawFacts]) -> RawFacts:
+        """Return the facts that are kept under this key, or look and keep them; those not asked for the longest go.
 
-    def remember(self, key: Hashable, facts: RawFacts) -> None:
-        """Keep facts; those not asked for the longest are forgotten."""
+        One looks at a time: requests that come together would each read the same file, and hold all of it.
+
+        Raises:
+            InvalidSpec: Looking did; what is wrong with a file is kept as well.
+        """
         with self._lock:
-            self._known[key] = facts
+            if key not in self._known:
+                self._known[key] = _looked(look)
             self._known.move_to_end(key)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
+            known = self._known[key]
+        if isinstance(known, InvalidSpec):
+            raise InvalidSpec(known.faults)  # anew, for one that is raised again grows by each place it was raised at
+        return known
 
     @property
     def _max_bytes(self) -> int:
         return BYTES_A_NUMBER * self.max_numbers
+
+
+def _looked(look: Callable[[], RawFacts]) -> RawFacts | InvalidSpec:
+    try:
+        return look()
+    except InvalidSpec as refused:
+        return InvalidSpec(refused.faults)

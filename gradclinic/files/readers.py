@@ -44,16 +44,8 @@ def read_facts(data: AnyData, files: Files | None = None) -> RawFacts:
     files = files or Files()
     if isinstance(data, ImageFolder):
         listing = list_images(data, files)
-        return _remembered(files, (_asked(data), listing.stamp), lambda: look_at_images(data, listing))
-    return _remembered(files, (_asked(data), _stamps(data, files)), lambda: read_rows(data, files).facts())
-
-
-def _remembered(files: Files, key: Hashable, look: Callable[[], RawFacts]) -> RawFacts:
-    known = files.recall(key)
-    if known is None:
-        known = look()
-        files.remember(key, known)
-    return known
+        return files.remembered((_asked(data), listing.stamp), lambda: look_at_images(data, listing))
+    return files.remembered((_asked(data), _stamps(data, files)), lambda: read_rows(data, files).facts())
 
 
 def _asked(data: AnyData) -> Hashable:

@@ -1,4 +1,5 @@
 import io
+import struct
 import zipfile
 
 import numpy as np
@@ -125,6 +126,44 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path):
         archive.writestr("y.npy", npy("(1,)", bytes(8)))
     assert (tmp_path / "a.npz").stat().st_size < 100_000
     assert "limit" in fault_of(Files(tmp_path, max_numbers=1_000_000), **ARRAYS).detail
+
+
+def list_end(members: int, size: int, comment: bytes = b"") -> bytes:
+    return (
+        b"PK\x05\x06"
+        + struct.pack("<4H2LH", 0, 0, min(members, 0xFFFF), min(members, 0xFFFF), size, 0, len(comment))
+        + comment
+    )
+
+
+@pytest.mark.parametrize("comment", [b"", b"names and more" * 2000])
+@pytest.mark.parametrize(("members", "size"), [(10_001, 1000), (2, 2 << 20)])
+def test_a_long_list_of_arrays_is_refused_before_it_is_read(tmp_path, members, size, comment):
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04" + bytes(3 << 20) + list_end(members, size, comment))
+    assert "more than 10,000 arrays" in fault_of(tmp_path, **ARRAYS).detail
+
+
+def test_a_wide_list_is_refused_by_what_its_own_end_says(tmp_path):
+    wide = b"PK\x06\x06" + struct.pack("<Q2H2L4Q", 44, 45, 45, 0, 0, 500_000, 500_000, 40 << 20, 0)
+    pointer = b"PK\x06\x07" + struct.pack("<LQL", 0, 4, 1)
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04" + wide + pointer + list_end(0, 0))
+    assert "more than 10,000 arrays" in fault_of(tmp_path, **ARRAYS).detail
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04" + wide + bytes(20) + list_end(2, 2 << 20))
+    assert "more than 10,000 arrays" in fault_of(tmp_path, **ARRAYS).detail
+
+
+def test_many_arrays_take_no_memory(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for index in range(20_000):
+            archive.writestr(f"{index}.npy", b"")
+    assert "more than 10,000 arrays" in fault_of(tmp_path, **ARRAYS).detail
+
+
+def test_an_archive_with_a_comment_is_read(tmp_path):
+    save(tmp_path, x=X, y=Y)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.comment = b"where they come from"
+    assert rows_of(tmp_path, **ARRAYS).classes == 2
 
 
 def test_what_is_no_archive_is_told(tmp_path):

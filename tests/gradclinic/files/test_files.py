@@ -1,6 +1,7 @@
 """Nothing is read outside the data root, and what was read is not read again while it does not change."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,25 @@ class TestRemembering:
         assert facts_of(data_of(**TABLE), files).classes is None
         facts_of(data_of(**TABLE | {"target": "x"}), files)
         assert len(reads) == 2
+
+    def test_a_wrong_file_is_read_once(self, tmp_path, reads):
+        write_csv(tmp_path / "t.csv", "x,y\n1,a\n,b\n")
+        files, found = Files(tmp_path), []
+        for _ in range(3):
+            with pytest.raises(InvalidSpec) as refused:
+                facts_of(data_of(**TABLE), files)
+            found.append(refused.value.faults)
+        assert (len(reads), found[0]) == (1, found[2])
+        write_csv(tmp_path / "t.csv", SMALL)
+        assert facts_of(data_of(**TABLE), files).classes == 2
+
+    def test_requests_that_come_together_read_it_once(self, tmp_path, reads):
+        write_csv(tmp_path / "t.csv", "x,y\n" + "1.5,a\n2.5,b\n" * 20_000)
+        files = Files(tmp_path)
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(lambda _: facts_of(data_of(**TABLE), files), range(4)))
+        assert len(reads) == 1
+        assert found == [found[0]] * 4
 
     def test_either_file_of_two_counts(self, tmp_path, reads):
         mnist_like(tmp_path)

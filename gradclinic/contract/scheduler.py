@@ -130,10 +130,10 @@ class ReduceLROnPlateau(_Scheduler):
 
 Link = Annotated[
     StepLR | MultiStepLR | ExponentialLR | CosineAnnealingLR | CosineAnnealingWarmRestarts | LinearLR | PolynomialLR
-    | OneCycleLR | CyclicLR,
+    | CyclicLR,
     Field(discriminator="type"),
 ]  # fmt: skip
-"""A scheduler that can be one of a chain."""
+"""A scheduler that can be one of a chain. OneCycleLR cannot: PyTorch's writes over the rate that the others start from."""
 
 
 class SequentialLR(_Scheduler):

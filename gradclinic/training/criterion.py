@@ -13,6 +13,9 @@ OF_CLASSES = frozenset({"CrossEntropyLoss", "NLLLoss"})
 ABSOLUTE = frozenset({"L1Loss", "HuberLoss", "SmoothL1Loss"})
 """Losses whose best constant is the median, at least far from it."""
 
+SEARCH_STEPS = 50
+"""Steps of a search for the best constant; a convex loss of a few numbers takes about ten."""
+
 TINY = 1e-6
 """A share that stands for 0 where a logarithm is taken."""
 
@@ -58,22 +61,34 @@ class Criterion:
         return targets.argmax(dim=-1) if self.name == "NLLLoss" and targets.is_floating_point() else targets
 
     def answers(self, outputs: Tensor) -> Tensor:
-        """Return what the outputs say in the targets' own terms: a binary loss on logits means probabilities."""
-        return torch.sigmoid(outputs) if self.name == "BCEWithLogitsLoss" else outputs
+        """Return what the outputs say in the targets' own terms: logits mean probabilities, logarithms what they are of."""
+        if self.name == "BCEWithLogitsLoss":
+            return torch.sigmoid(outputs)
+        of_logarithms = self.name == "PoissonNLLLoss" and getattr(self.spec, "log_input", False)
+        of_logarithms |= self.name == "KLDivLoss" and not getattr(self.spec, "log_target", False)
+        return outputs.exp() if of_logarithms else outputs
 
 
 def trivial_output(criterion: Criterion, targets: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return the output of `shape` (that of one sample) of the best predictor that ignores its input.
 
     The logarithm of the classes' shares for losses of classes (at each step, for sequences), the share for a binary one
-    or its log odds, the median for an absolute error, else the mean; as far as `targets` (N, ...) tell.
+    or its log odds, the median for an absolute error, else the mean; as far as `targets` (N, ...) tell. Where the loss
+    weighs classes or the like, that is where a search begins: these losses are convex.
     """
+    start = _plain_constant(criterion, targets, shape)
+    return _searched(criterion, targets, start) if _weighs(criterion) else start
+
+
+def _plain_constant(criterion: Criterion, targets: Tensor, shape: tuple[int, ...]) -> Tensor:
     if criterion.name in OF_CLASSES and not targets.is_floating_point():
-        return _log_shares(nn.functional.one_hot(targets, max(shape[-1], int(targets.max()) + 1))[..., : shape[-1]])
+        return _log_shares(_class_counts(targets, shape[-1]), len(targets))
     values = targets.to(torch.float32).reshape(len(targets), *shape)
     match criterion.name:
+        case "KLDivLoss" if getattr(criterion.spec, "log_target", False):
+            return values.exp().mean(dim=0).clamp(min=TINY).log()
         case "CrossEntropyLoss" | "NLLLoss" | "KLDivLoss":
-            return _log_shares(values)
+            return _log_shares(values.sum(dim=0), len(values))
         case "BCELoss":
             return values.mean(dim=0).clamp(TINY, 1 - TINY)
         case "BCEWithLogitsLoss":
@@ -86,10 +101,50 @@ def trivial_output(criterion: Criterion, targets: Tensor, shape: tuple[int, ...]
             return values.mean(dim=0)
 
 
-def _log_shares(counts: Tensor) -> Tensor:
-    """Return the logarithm of the mean over the first dimension.
+def _class_counts(targets: Tensor, classes: int) -> Tensor:
+    """Count the classes of targets (N,) or, at each step, (N, T); indices that are no class count for nothing."""
+    if targets.dim() > 1:
+        return torch.stack([_class_counts(column, classes) for column in targets.unbind(dim=1)])
+    return torch.bincount(targets[(targets >= 0) & (targets < classes)], minlength=classes)
+
+
+def _log_shares(counts: Tensor, rows: int) -> Tensor:
+    """Return the logarithm of the classes' shares.
 
     A class that never occurs gets half a sample, so that its score is low and still finite.
     """
-    rows = len(counts)
-    return torch.log(counts.sum(dim=0).to(torch.float32).clamp(min=0.5) / rows)
+    return torch.log(counts.to(torch.float32).clamp(min=0.5) / rows)
+
+
+def _weighs(criterion: Criterion) -> bool:
+    """Whether the best constant is another one than the plain: by weights, smoothing, or a loss between two others."""
+    spec = criterion.spec
+    return (
+        criterion.name in ("HuberLoss", "SmoothL1Loss")
+        or getattr(spec, "weight", None) is not None
+        or getattr(spec, "pos_weight", None) is not None
+        or getattr(spec, "label_smoothing", 0.0) > 0
+        or getattr(spec, "ignore_index", -1) >= 0
+    )
+
+
+@torch.enable_grad()
+def _searched(criterion: Criterion, targets: Tensor, start: Tensor) -> Tensor:
+    """Return the constant with the smallest loss, searched for from `start`; `start` itself where that finds no better."""
+    constant = start.clone().requires_grad_()
+    search = torch.optim.LBFGS([constant], max_iter=SEARCH_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        value = criterion(constant.expand(len(targets), *constant.shape), targets) / scale
+        value.backward()  # type: ignore[no-untyped-call]  # PyTorch types it not
+        return value
+
+    with torch.no_grad():
+        before = criterion(start.expand(len(targets), *start.shape), targets)
+    scale = before.abs().clamp(min=TINY)  # a sum over a million rows would be all slope
+    search.step(loss)  # type: ignore[no-untyped-call]  # likewise
+    found = constant.detach()
+    with torch.no_grad():
+        after = criterion(found.expand(len(targets), *found.shape), targets)
+    return found if bool(after < before) else start

@@ -10,15 +10,13 @@ import torch
 from torch import Tensor
 
 from gradclinic.contract.diagnosis import Metric, Outcome
-from gradclinic.contract.training import MetricName
+from gradclinic.contract.training import HIGHER_IS_BETTER, MetricName
 from gradclinic.history import History, Trivial
 from gradclinic.training.criterion import trivial_output
 from gradclinic.training.data import Part
-from gradclinic.training.metrics import HIGHER_IS_BETTER, METRICS
+from gradclinic.training.metrics import METRICS
+from gradclinic.training.raised import RaisedByTorch, torch_may_raise
 from gradclinic.training.setup import Setup
-
-RAISED_BY_TORCH = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
-"""What PyTorch raises at values that a layer or a loss cannot take."""
 
 BATCH = 1024
 """Rows that are judged at a time."""
@@ -55,11 +53,12 @@ def judge_trivial(setup: Setup) -> Trivial:
     """
     train, judged = setup.data.train, setup.data.judged
     try:
-        shape = tuple(_outputs(setup, train.inputs[:2]).shape[1:])
-        train_loss, _ = _judge_constant(setup, train, shape)
-        val_loss, answers = _judge_constant(setup, judged, shape)
-        metric = METRICS[setup.metrics[0]](answers, judged.targets)
-    except RAISED_BY_TORCH:
+        with torch_may_raise():
+            shape = tuple(_outputs(setup, train.inputs[:2]).shape[1:])
+            train_loss, _ = _judge_constant(setup, train, shape)
+            val_loss, answers = _judge_constant(setup, judged, shape)
+            metric = METRICS[setup.metrics[0]](answers, judged.targets)
+    except RaisedByTorch:
         return Trivial()
     if setup.spec.loss.reduction == "sum":
         # What is recorded of a step sums over its batch, not over the whole part.

@@ -16,7 +16,9 @@ from gradclinic.history import History, RunError, RunFacts, concatenate
 from gradclinic.model import layer_facts
 from gradclinic.recorder import Recorder
 from gradclinic.training.data import Part
-from gradclinic.training.evaluation import RAISED_BY_TORCH, Evaluations, evaluate, judge_trivial
+from gradclinic.training.evaluation import Evaluations, evaluate, judge_trivial
+from gradclinic.training.raised import RaisedByTorch, torch_may_raise
+from gradclinic.training.schedule import Schedule
 from gradclinic.training.setup import Setup, make_setup
 from gradclinic.training.stopping import Stopper
 
@@ -67,6 +69,7 @@ def train(
         TrainingCancelled: The observer asked to stop.
         InvalidSpec: The data cannot be read, or the layers do not fit together.
         DeviceUnavailable: This machine does not have the spec's device.
+        MemoryError: This machine does not have the memory.
     """
     setup = make_setup(spec, spec.training.seed if seed is None else seed, files)
     with _reproducible(setup):
@@ -122,8 +125,8 @@ class _Training:
         with self.recorder:
             try:
                 self._train()
-            except RAISED_BY_TORCH as raised:
-                error = RunError(step=self.done, type=type(raised).__name__, message=str(raised)[:MAX_WORDS])
+            except RaisedByTorch as raised:
+                error = RunError(step=self.done, type=type(raised.__cause__).__name__, message=str(raised)[:MAX_WORDS])
         if error is not None or self.done % CHUNK_STEPS:
             self._hand_over()
         whole = concatenate(self.parts)
@@ -132,6 +135,8 @@ class _Training:
 
     def _train(self) -> None:
         setup = self.setup
+        with torch_may_raise():
+            schedule = Schedule(setup.spec.scheduler, setup.optimizer, setup.steps, setup.steps_per_epoch)
         stream = batches(
             setup.data.train,
             setup.spec.training.batch_size,
@@ -143,8 +148,9 @@ class _Training:
                 raise TrainingCancelled(f"The training was asked to stop after {self.done} of {setup.steps} steps.")
             _take_step(setup, self.recorder, *next(stream))
             self.done += 1
-            setup.schedule.after_step(self.done)
-            is_over = self._evaluate() if self._is_evaluation_due() else False
+            with torch_may_raise():
+                schedule.after_step(self.done)
+            is_over = self._evaluate(schedule) if self._is_evaluation_due() else False
             self.observer.on_step(self.done)
             if self.done % CHUNK_STEPS == 0:
                 self._hand_over()
@@ -156,12 +162,13 @@ class _Training:
     def _is_evaluation_due(self) -> bool:
         return self.done % self.evaluate_every == 0 or self.done == self.setup.steps
 
-    def _evaluate(self) -> bool:
+    def _evaluate(self, schedule: Schedule) -> bool:
         """Judge the network as it is; say whether the training is over."""
-        values = evaluate(self.setup)
+        with torch_may_raise():
+            values = evaluate(self.setup)
         self.recorder.record(**values)
         self.evaluations.add(values, self.done)
-        self.setup.schedule.after_evaluation(values["val_loss"])
+        schedule.after_evaluation(values["val_loss"])
         return self.stopper.is_over(values)
 
     def _hand_over(self) -> None:
@@ -189,12 +196,14 @@ def batches(part: Part, size: int, generator: torch.Generator, *, join_single: b
 def _take_step(setup: Setup, recorder: Recorder, inputs: Tensor, targets: Tensor) -> None:
     """Take one optimizer step. The loss recorded is that of the data alone, without the L1 penalty."""
     l1 = setup.spec.training.l1
-    setup.optimizer.zero_grad()
-    loss = setup.criterion(setup.network(inputs), targets)
-    (loss + l1 * _l1_norm(setup.network) if l1 else loss).backward()  # type: ignore[no-untyped-call]  # PyTorch types it not
+    with torch_may_raise():
+        setup.optimizer.zero_grad()
+        loss = setup.criterion(setup.network(inputs), targets)
+        (loss + l1 * _l1_norm(setup.network) if l1 else loss).backward()  # type: ignore[no-untyped-call]  # PyTorch types it not
     recorder.measure()
     clipped = _clip(setup)
-    setup.optimizer.step()
+    with torch_may_raise():
+        setup.optimizer.step()
     recorder.step(loss, **clipped)
 
 

@@ -40,11 +40,12 @@ def r2(outputs: Tensor, targets: Tensor) -> float:
 
 METRICS: dict[MetricName, Callable[[Tensor, Tensor], float]] = {"accuracy": accuracy, "mae": mae, "r2": r2}
 
-HIGHER_IS_BETTER: dict[str, bool] = {"accuracy": True, "mae": False, "r2": True}
-
 
 def metrics_of(training: Training, task: Task) -> tuple[MetricName, ...]:
-    """Return the metrics to evaluate, the leading one first: those asked for, or the one that fits the task."""
-    if training.metrics is not None:
-        return training.metrics
-    return ("accuracy",) if task == "classification" else ("r2",)
+    """Return the metrics to evaluate, the leading one first: those asked for, or the one that fits the task.
+
+    What early stopping monitors is evaluated, too.
+    """
+    asked: tuple[MetricName, ...] = training.metrics or (("accuracy",) if task == "classification" else ("r2",))
+    monitor = training.early_stopping.monitor if training.early_stopping else "val_loss"
+    return asked if monitor == "val_loss" or monitor in asked else (*asked, monitor)

@@ -16,7 +16,6 @@ from gradclinic.model import build_model, takes_tokens
 from gradclinic.training.criterion import Criterion
 from gradclinic.training.data import PreparedData, prepare_data
 from gradclinic.training.metrics import metrics_of
-from gradclinic.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,6 @@ class Setup:
     data: PreparedData
     network: nn.Module
     optimizer: Optimizer
-    schedule: Schedule
     criterion: Criterion
     metrics: tuple[MetricName, ...]
 
@@ -58,10 +56,8 @@ def make_setup(spec: JobSpec, seed: int, files: Files | None = None) -> Setup:
     optimizer: Optimizer = getattr(torch.optim, spec.optimizer.type)(
         trained, **spec.optimizer.model_dump(exclude={"type"})
     )
-    rows = len(data.train)
-    schedule = Schedule(spec.scheduler, optimizer, spec.total_steps(rows), spec.steps_per_epoch(rows))
     metrics = metrics_of(spec.training, data.facts.task)
-    return Setup(spec, seed, data.to(device), network, optimizer, schedule, Criterion(spec.loss).to(device), metrics)
+    return Setup(spec, seed, data.to(device), network, optimizer, Criterion(spec.loss).to(device), metrics)
 
 
 def _device(name: str) -> torch.device:

@@ -40,8 +40,11 @@ def _as_floats(values: Numbers) -> Numbers:
 
 
 def _standardized(values: Numbers, known: Numbers, axes: tuple[int, ...]) -> Numbers:
-    mean = known.mean(axis=axes, keepdims=True, dtype=np.float64).astype(values.dtype)
-    deviation = known.std(axis=axes, keepdims=True, dtype=np.float64).astype(values.dtype)
-    # A feature that never changes has no scale: it becomes 0 instead of 0 / 0.
-    scaled: Numbers = (values - mean) / np.where(deviation > 0, deviation, 1.0).astype(values.dtype)
+    mean = known.mean(axis=axes, keepdims=True, dtype=np.float64)
+    deviation = known.std(axis=axes, keepdims=True, dtype=np.float64)
+    # A feature that never changes has no scale: it becomes 0 instead of 0 / 0. Its computed deviation need not be 0:
+    # that of 1438 times 98.6 is 1e-14, and a row that differs by 1 would become 1e14.
+    moves = known.max(axis=axes, keepdims=True) > known.min(axis=axes, keepdims=True)
+    scale = np.where(moves & (deviation > 0), deviation, 1.0)
+    scaled: Numbers = (values - mean.astype(values.dtype)) / scale.astype(values.dtype)
     return scaled

@@ -63,3 +63,40 @@ def test_a_logit_is_cut_at_zero_and_a_probability_at_a_half():
     outputs, targets = torch.tensor([[-0.1], [0.1], [0.4]]), torch.tensor([0, 1, 1])
     assert accuracy(criterion("BCEWithLogitsLoss").answers(outputs), targets) == 1.0
     assert accuracy(criterion("MSELoss").answers(outputs), targets) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "width"),
+    [
+        ({"type": "BCEWithLogitsLoss", "pos_weight": 19.0}, (torch.arange(100) < 5).long(), 1),
+        ({"type": "CrossEntropyLoss", "weight": [1.0, 19.0]}, (torch.arange(100) < 5).long(), 2),
+        ({"type": "CrossEntropyLoss", "label_smoothing": 0.2}, torch.arange(100) // 40, 3),
+        ({"type": "CrossEntropyLoss", "ignore_index": 2}, torch.arange(100) // 40, 3),
+        ({"type": "HuberLoss", "delta": 0.5}, torch.linspace(0, 3, 100)[:, None].exp(), 1),
+        ({"type": "CrossEntropyLoss", "weight": [1.0, 9.0], "reduction": "sum"}, (torch.arange(100) < 5).long(), 2),
+    ],
+)
+def test_what_a_loss_weighs_the_trivial_predictor_weighs_too(loss, targets, width):
+    spec = {
+        "model": {"layers": [{"type": "Tanh"}]},
+        "data": {"type": "iris"},
+        "loss": loss,
+        "optimizer": {"type": "SGD"},
+    }
+    judge = Criterion(parse_spec(spec).loss)
+    best = trivial_output(judge, targets, (width,))
+    generator = torch.Generator().manual_seed(0)
+
+    def cost(constant):
+        return float(judge(constant.expand(len(targets), width), targets))
+
+    for size in (0.01, 0.1, 1.0):
+        for _ in range(30):
+            assert cost(best + size * torch.randn(width, generator=generator)) >= cost(best) * (1 - 1e-5)
+
+
+def test_answers_are_in_the_targets_own_terms():
+    counts = torch.tensor([[1.0], [4.0], [9.0]])
+    assert r2(criterion("PoissonNLLLoss").answers(counts.log()), counts) == pytest.approx(1.0)
+    shares = torch.tensor([[0.2, 0.8], [0.6, 0.4]])
+    assert r2(criterion("KLDivLoss").answers(shares.log()), shares) == pytest.approx(1.0)

@@ -299,3 +299,10 @@ def test_shells_of_many_features_take_no_more_than_their_rows():
     data = prepared(type="gaussian_quantiles", samples=20, features=50_000, classes=3, validation_split=0.0)
     assert data.train.inputs.shape == (20, 50_000)
     assert data.train.targets.bincount().tolist() == [6, 6, 8]
+
+
+def test_a_column_that_never_changes_does_not_explode_by_rounding():
+    rows = [[98.6, float(i)] for i in range(1438)]
+    data = prepared(type="inline", x=rows, y=[float(i % 7) + 0.5 for i in range(1438)], validation_split=0.1)
+    assert float(data.train.inputs[:, 0].abs().max()) < 1e-6
+    assert float(data.train.inputs[:, 1].std()) == pytest.approx(1.0, abs=0.01)

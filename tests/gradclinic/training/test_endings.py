@@ -118,3 +118,28 @@ def test_ten_epochs_are_ten_passes_also_where_a_last_sample_is_joined():
     data = {"type": "blobs", "classes": 2, "samples": 65, "validation_split": 0.0}
     history = train(spec(model=model, data=data, training={"epochs": 10})).history
     assert history.facts.outcome.steps == 10
+
+
+def test_what_early_stopping_monitors_is_evaluated():
+    document = spec(
+        model={"layers": [{"type": "Linear", "out_features": 1}]},
+        data={"type": "diabetes"},
+        loss={"type": "MSELoss"},
+        training={"steps": 60, "early_stopping": {"monitor": "mae", "patience": 1}},
+    )
+    history = train(document).history
+    assert history.facts.metric == "r2"
+    assert "mae" in history.tables
+
+
+def test_a_machine_without_memory_is_no_outcome_of_the_training(monkeypatch):
+    forward = torch.nn.Linear.forward
+
+    def full(layer, inputs):
+        if inputs.device.type == "meta":  # shapes are worked out without memory
+            return forward(layer, inputs)
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", full)
+    with pytest.raises(MemoryError, match="allocate"):
+        train(spec())

@@ -77,6 +77,41 @@ def test_a_chain_hands_over_at_its_milestone():
     assert rates(chain, 7) == pytest.approx([2.5e-4, 4.375e-4, 6.25e-4, 8.125e-4, 1e-3, 5e-4, 2.5e-4])
 
 
+EVERY = [
+    {"type": "StepLR", "step_size": 3},
+    {"type": "MultiStepLR", "milestones": [1, 2]},
+    {"type": "ExponentialLR", "gamma": 0.9},
+    {"type": "CosineAnnealingLR", "T_max": 3},
+    {"type": "CosineAnnealingWarmRestarts", "T_0": 1},
+    {"type": "LinearLR"},
+    {"type": "PolynomialLR"},
+    {"type": "OneCycleLR", "max_lr": 0.01, "pct_start": 0.4},
+    {"type": "CyclicLR", "base_lr": 1e-4, "max_lr": 1e-3, "step_size_up": 1},
+    {"type": "ReduceLROnPlateau", "patience": 1},
+]
+
+
+@pytest.mark.parametrize("interval", ["step", "epoch"])
+@pytest.mark.parametrize("steps", [9, 12, 21])
+@pytest.mark.parametrize("scheduler", EVERY, ids=lambda scheduler: scheduler["type"])
+def test_every_schedule_lasts_as_long_as_the_training(scheduler, steps, interval):
+    assert len(rates({**scheduler, "interval": interval}, steps)) == steps
+
+
+def test_a_schedule_that_pytorch_cannot_make_is_an_outcome():
+    spec = {
+        "model": {"layers": [{"type": "Linear", "out_features": 1}]},
+        "data": {"type": "linear_regression", "samples": 50},
+        "loss": {"type": "MSELoss"},
+        "optimizer": {"type": "SGD", "lr": 0.01},
+        "scheduler": {"type": "OneCycleLR", "max_lr": 0.1, "pct_start": 0.5},
+        "training": {"epochs": 2},
+    }
+    error = train(parse_spec(spec)).history.facts.error
+    assert error is not None
+    assert error.type == "ZeroDivisionError"
+
+
 def test_a_plateau_follows_the_evaluations():
     still = {"type": "SGD", "lr": 0.0}
     falling = rates({"type": "ReduceLROnPlateau", "patience": 0, "eps": 0.0}, 12, {"type": "SGD", "lr": 1e-9})

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from gradclinic.files import Files, facts_of
 from gradclinic.files.csv_table import read_csv
@@ -203,6 +204,9 @@ class TestParquet:
             (pa.array([True, False, True]), 2),
             (pa.array(["x", "y", "x"]).dictionary_encode(), 2),
             (pa.array(["x", "y", "x"], pa.large_string()), 2),
+            (pa.array([b"x", b"y", b"x"]), 2),
+            (pa.DictionaryArray.from_arrays(pa.array([0, 2, 0]), ["x", "unused", "y"]), 2),
+            (pa.array([1, 2, 1], pa.date32()), 2),
         ],
     )
     def test_what_makes_classes(self, tmp_path, target, classes):
@@ -219,7 +223,8 @@ class TestParquet:
             ({"a": [[1.0], [2.0]], "y": [1, 0]}, "path", "in column 'a'"),
             ({"a": [1.0, 2.0], "y": [1, None]}, "target", "no value in row 2 of column 'y'"),
             ({"a": [1.0, 2.0], "y": ["1", None]}, "target", "no value in row 2 of column 'y'"),
-            ({"a": [1.0, 2.0], "y": [[1], [2]]}, "target", "damaged"),
+            ({"a": [1.0, 2.0], "y": [[1], [2]]}, "target", "in column 'y'"),
+            ({"a": [1.0, 2.0], "y": [b"\xff", b"x"]}, "target", "damaged"),
             ({"a": [1.0, 2.0], "z": [1, 0]}, "target", "no column 'y'"),
             ({"a": [1.0, 2.0], "y": ["u", "u"]}, "target", "a single class"),
             ({"a": pa.array([], pa.float64()), "y": pa.array([], pa.int64())}, "path", "no rows"),
@@ -230,6 +235,35 @@ class TestParquet:
         fault = fault_of(tmp_path, **TABLE)
         assert fault.pointer == f"/data/{key}"
         assert words in fault.detail
+
+    def test_many_groups_are_read_as_one_table(self, tmp_path):
+        columns = {"a": np.arange(10.0), "y": list("cabbacabca"), "b": np.arange(10)}
+        parquet.write_table(pa.table(columns), tmp_path / "t", row_group_size=3)
+        rows = rows_of(tmp_path, **TABLE)
+        assert rows.inputs.tolist() == [[row, row] for row in range(10)]
+        assert "".join(rows.class_names[index] for index in rows.targets) == "cabbacabca"
+        parquet.write_table(pa.table(columns | {"a": [1.0] * 7 + [None] * 3}), tmp_path / "t", row_group_size=3)
+        assert "no value in row 8 of column 'a'" in fault_of(tmp_path, **TABLE).detail
+
+    def test_a_long_text_in_many_rows_is_held_once(self, tmp_path):
+        """The file has kilobytes, and its texts written out would be four gigabytes."""
+        texts = pa.DictionaryArray.from_arrays(pa.array(np.arange(20_000) % 2), ["a" * 200_000, "b" * 200_000])
+        write_parquet(tmp_path / "t", {"a": np.zeros(20_000), "y": texts})
+        assert (tmp_path / "t").stat().st_size < 100_000
+        before = pa.default_memory_pool().max_memory()
+        assert rows_of(tmp_path, **TABLE).classes == 2
+        assert pa.default_memory_pool().max_memory() < before + 50_000_000
+
+    @pytest.mark.parametrize("use_dictionary", [True, False])
+    def test_texts_too_long_for_names_are_refused(self, tmp_path, use_dictionary):
+        texts = [f"{index:200000}" for index in range(100)]
+        parquet.write_table(pa.table({"a": np.zeros(100), "y": texts}), tmp_path / "t", use_dictionary=use_dictionary)
+        fault = fault_of(tmp_path, **TABLE)
+        assert (fault.pointer, "bytes of text in column 'y'" in fault.detail) == ("/data/target", True)
+
+    def test_too_many_texts_are_no_classes(self, tmp_path):
+        write_parquet(tmp_path / "t", {"a": np.zeros(10_001), "y": [f"name{index}" for index in range(10_001)]})
+        assert "more than 10,000 different texts" in fault_of(tmp_path, **TABLE).detail
 
     def test_its_size_is_read_from_the_footer(self, tmp_path):
         write_parquet(tmp_path / "t", {"a": np.zeros(100_000), "y": np.zeros(100_000)})  # a kilobyte

@@ -7,6 +7,7 @@ from gradclinic.contract.spec import JobSpec
 from gradclinic.diagnosis import diagnose
 from gradclinic.fixes import propose_fixes
 from gradclinic.history import History
+from gradclinic.model import resolve_spec
 from gradclinic.training import Observer, set_threads, train
 from store.histories import add_chunk
 from worker.attempt import Attempt
@@ -48,6 +49,8 @@ def train_baseline(spec: JobSpec, attempt: Attempt) -> History:
         InvalidSpec: A file of the data is gone, or holds something else than when the job was posted.
         LeaseLost: A chunk was refused, because another attempt holds the job.
     """
+    # A file may hold something else than when the job was posted: other classes, more columns, far more rows.
+    resolve_spec(spec, attempt.limits, attempt.files)
     return train(spec, observer=StoringObserver(attempt), files=attempt.files).history
 
 

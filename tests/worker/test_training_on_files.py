@@ -62,6 +62,18 @@ def test_a_file_that_is_gone_fails_the_job_in_words(train: Callable[..., Job], t
     assert job.error.detail == "/data/path: There is no 't.csv' under the data root."
 
 
+def test_a_file_with_more_classes_than_when_it_was_posted_fails_the_job_at_its_place(
+    train: Callable[..., Job], tmp_path: Path
+):
+    (tmp_path / "root").mkdir()
+    rows = b"".join(b"%d,%d,c%d\n" % (row, -row, row % 40) for row in range(80))
+    (tmp_path / "root" / "t.csv").write_bytes(b"x,z,y\n" + rows)
+    job = train({"type": "table", "path": "t.csv", "target": "y"})
+    assert job.error is not None
+    assert (job.status, job.error.type) == ("failed", "invalid_spec")
+    assert "too few for the 40 classes" in job.error.detail
+
+
 def test_an_upload_deleted_meanwhile_fails_the_job_in_words(train: Callable[..., Job], store: Store):
     with store.writing() as writer:
         dataset_id = add_dataset(writer, name="t.csv", kind="csv", content=io.BytesIO(TABLE)).id

@@ -17,6 +17,7 @@ from gradclinic.contract.parse import parse_document
 from gradclinic.contract.spec import Model
 from gradclinic.errors import InvalidSpec
 from gradclinic.model import build_model
+from gradclinic.model.fits import INFERRED
 from gradclinic.model.resolver import Resolver
 from gradclinic.model.sample import Sample
 
@@ -33,6 +34,10 @@ LEAVES: dict[str, type[LayerSpec]] = {
 BATCH = 3
 
 NORMALISING_BATCHES = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
+
+
+CHANNELS = ("in_channels", "num_features", "num_channels")
+"""Sizes of the first dimension of a sample; the other inferred ones are of the last."""
 
 
 def several(low: int, high: int, length: int) -> st.SearchStrategy[Any]:
@@ -111,16 +116,11 @@ def layers(draw: st.DrawFn, kind: str) -> tuple[dict[str, Any], tuple[int, ...]]
     shape = draw(shape_of(kind))
     posted: dict[str, Any] = {"type": kind}
     for key, field in LEAVES[kind].model_fields.items():
-        inferred = key in (
-            "in_features",
-            "in_channels",
-            "num_features",
-            "num_channels",
-            "input_size",
-            "d_model",
-            "embed_dim",
-        )
-        if key in ("type", "name", "frozen") or inferred or (key == "init" and kind != "PReLU"):
+        if key in ("type", "name", "frozen") or (key == "init" and kind != "PReLU"):
+            continue
+        if key in INFERRED - {"normalized_shape"}:
+            right = shape[0] if key in CHANNELS else shape[-1]
+            posted |= draw(st.sampled_from([{}, {key: None}, {key: right}]))
             continue
         if field.is_required() or key in ("size", "scale_factor") or draw(st.booleans()):
             posted[key] = draw(values_by_kind(key, kind, field.annotation, shape))
@@ -154,6 +154,7 @@ def test_what_is_resolved_is_what_it_gives(kind, data):
     integers = kind == "Embedding"
     model = parsed(posted)
     resolution = Resolver(model, BATCH).resolve(Sample(shape, integers))
+    assert not {pointer.rsplit("/", maxsplit=1)[-1] for pointer in resolution.faults} & INFERRED, "the right size"
     assume(not resolution.faults)
     network = build_model(model, shape, seed=0, integers=integers)
     (entry,) = resolution.entries.values()

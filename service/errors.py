@@ -43,8 +43,17 @@ class BodyTimeout(RequestError):
 
     code = "body_timeout"
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"The body did not arrive within {seconds:g} seconds, which is how long it is waited for.")
+
+class UploadsFull(RequestError):
+    """There is no room for another uploaded data set."""
+
+    code = "uploads_full"
+
+    def __init__(self, held: int, wanted: int, limit: int) -> None:
+        super().__init__(
+            f"The uploaded data sets take {held:,} bytes, this one would add {wanted:,}, and {limit:,} may be held. "
+            "Delete some that are no longer needed (DELETE /v1/datasets/...), or ask whoever runs the service for more."
+        )
 
 
 class ForeignHost(RequestError):
@@ -60,13 +69,15 @@ class ForeignOrigin(RequestError):
 
 
 class QueueFull(RequestError):
-    """As many jobs wait as may."""
+    """There is no room in the queue."""
 
     code = "queue_full"
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, queued: int, wanted: int, limit: int) -> None:
+        more = "another" if wanted == 1 else f"{wanted:,} more"
         super().__init__(
-            f"{limit:,} jobs are queued already, and no more may be. Try again when some have been trained."
+            f"{queued:,} jobs are queued and {limit:,} may be, so that {more} cannot be. "
+            "Try again when some have been trained."
         )
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from gradclinic.contract.diagnosis import Health
 from gradclinic.contract.job import Job, JobStatus, Page
-from service.query import in_query
+from service.query import Paging, in_query
 from store.jobs import list_jobs
 from store.transactions import Reader
 
 
-class Filters(BaseModel):
+class Filters(Paging):
     """Which jobs, and how many at once."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(50, ge=1, le=200, description="Jobs a page.")
-    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before.")
     status: JobStatus | None = Field(None, description="Only jobs with this status.")
     health: Health | None = Field(None, description="Only jobs with this health.")
     name: str | None = Field(None, max_length=200, description="Only jobs with this name.")

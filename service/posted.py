@@ -17,7 +17,8 @@ from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.spec import JobSpec
 from gradclinic.files import Files
 from gradclinic.model import check_document
-from service.errors import BodyTimeout, BodyTooLarge, UnsupportedContent
+from service.body import check_encoding, pieces_of
+from service.errors import BodyTimeout, UnsupportedContent
 
 MAX_BODY_BYTES = 1_000_000
 """A spec written by hand has a few thousand; one with data in it some hundred thousand."""
@@ -34,7 +35,7 @@ class Accepted(NamedTuple):
 
 
 async def read_body(request: Request) -> bytes:
-    """Read the body of a JSON request; what counts is what arrives, since a Content-Length can lie or be missing.
+    """Read the body of a JSON request.
 
     Raises:
         UnsupportedContent: It is not sent as JSON, or it is compressed.
@@ -42,15 +43,13 @@ async def read_body(request: Request) -> bytes:
         BodyTimeout: It does not arrive in time.
     """
     _check_content(request)
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
-        raise BodyTooLarge(MAX_BODY_BYTES)
     seconds: float = request.app.state.settings.body_seconds
     try:
         async with asyncio.timeout(seconds):
-            return await _read_stream(request)
+            return b"".join([piece async for piece in pieces_of(request, MAX_BODY_BYTES)])
     except TimeoutError:
-        raise BodyTimeout(seconds) from None
+        message = f"The body did not arrive within {seconds:g} seconds, which is how long it is waited for."
+        raise BodyTimeout(message) from None
 
 
 PostedBody = Annotated[bytes, Depends(read_body)]
@@ -71,20 +70,9 @@ def accept_document(document: Any, limits: Limits, files: Files | None = None) -
     return Accepted(document, *check_document(document, limits, files))
 
 
-async def _read_stream(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge(MAX_BODY_BYTES)
-    return bytes(body)
-
-
 def _check_content(request: Request) -> None:
     kind = request.headers.get("content-type", "")
     if not _JSON.fullmatch(kind):
         came = f"{kind[:80]!r} came" if kind else "none came"
         raise UnsupportedContent(f"The body has to be JSON, with `Content-Type: application/json`; {came}.")
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        raise UnsupportedContent(f"The body has to be sent uncompressed; it came as {encoding[:40]!r}.")
+    check_encoding(request)

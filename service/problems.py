@@ -39,6 +39,7 @@ from service.errors import (
     StoreUnavailable,
     Unauthorized,
     UnsupportedContent,
+    UploadsFull,
 )
 from store.trouble import DATABASE_TROUBLE
 
@@ -62,6 +63,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     BodyTimeout: (408, "The body did not arrive"),
     BodyTooLarge: (413, "The body is too large"),
     UnsupportedContent: (415, "The content type is not supported"),
+    UploadsFull: (413, "There is no room for more data sets"),
     QueueFull: (429, "The queue is full"),
     StoreUnavailable: (503, "The database does not answer"),
     RequestError: (400, "Bad request"),

@@ -1,4 +1,4 @@
-"""Faults that the store finds in what was asked for: their places are in the query, not in a document."""
+"""What every list takes in its query, and faults that the store finds there: their places are not in a document."""
 
 from __future__ import annotations
 
@@ -6,8 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from gradclinic.errors import InvalidSpec
 from service.errors import InvalidParameter
+
+
+class Paging(BaseModel):
+    """Which page of a list, and how much at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(50, ge=1, le=200, description="Items a page.")
+    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before.")
 
 
 @contextmanager

@@ -14,12 +14,14 @@ from typing import Annotated, Any
 from fastapi import Depends, Header
 
 from gradclinic.contract.combinations import check_combinations, combinations_of
+from gradclinic.errors import Fault, InvalidSpec, NotFound
 from gradclinic.files import Files
 from service.answers import headers_of, headers_of_sweep, sweep_with_links, with_links
 from service.errors import QueueFull
 from service.posted import Accepted, accept_document
 from service.provided import GivenBell, GivenFiles, GivenSettings, GivenStore
 from store.bell import Bell
+from store.datasets import hold_dataset
 from store.idempotency import StoredAnswer, keep_answer, recall_answer
 from store.jobs import add_job, count_queued
 from store.settings import Settings
@@ -52,6 +54,14 @@ class Submission:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What is left to do of a request once its specs are checked: how many jobs it adds, and how."""
+
+    jobs: int
+    act: Callable[[Writer], StoredAnswer]
+
+
+@dataclass(frozen=True)
 class Intake:
     """Takes jobs in for one request."""
 
@@ -66,12 +76,12 @@ class Intake:
         Raises:
             InvalidSpec: The document is wrong; `faults` lists every place.
             KeyReused: The key came with another document before.
-            QueueFull: As many jobs wait as may.
+            QueueFull: There is no room in the queue for as many.
         """
 
-        def prepare() -> Callable[[Writer], StoredAnswer]:
+        def prepare() -> Prepared:
             accepted = self._check(document)
-            return lambda writer: self._add_job(writer, accepted)
+            return Prepared(1, lambda writer: self._add_job(writer, accepted))
 
         return self._act_once(key, to, document, prepare)
 
@@ -81,38 +91,44 @@ class Intake:
         Raises:
             InvalidSpec: The document is wrong; `faults` lists every place, with the combinations it is wrong in.
             KeyReused: The key came with another document before.
-            QueueFull: As many jobs wait as may.
+            QueueFull: There is no room in the queue for as many.
         """
 
-        def prepare() -> Callable[[Writer], StoredAnswer]:
-            accepted = check_combinations(combinations_of(document, self.settings.max_sweep), self._check)
+        def prepare() -> Prepared:
+            combinations = combinations_of(document, min(self.settings.max_sweep, self.settings.max_queued))
+            accepted = check_combinations(combinations, self._check)
             found = [NewJob(one.document, one.spec, one.resolved.steps) for one in accepted]
-            return lambda writer: self._add_sweep(writer, document, found)
+
+            def act(writer: Writer) -> StoredAnswer:
+                check_combinations(combinations, partial(_hold_data, writer))
+                return self._add_sweep(writer, document, found)
+
+            return Prepared(len(found), act)
 
         return self._act_once(key, "/v1/sweeps", document, prepare)
 
     def _check(self, document: Any) -> Accepted:
         return accept_document(document, self.settings.limits, self.files)
 
-    def _act_once(
-        self, key: str | None, to: str, document: Any, prepare: Callable[[], Callable[[Writer], StoredAnswer]]
-    ) -> Submission:
+    def _act_once(self, key: str | None, to: str, document: Any, prepare: Callable[[], Prepared]) -> Submission:
         """Prepare and act, or recall the answer to the same request."""
         fingerprint = "" if key is None else _fingerprint(to, document)
         if key is not None and (known := self._recall(key, fingerprint)):
             return known
-        act = prepare()  # may take seconds: no transaction is open meanwhile
+        prepared = prepare()  # may take seconds: no transaction is open meanwhile
         with self.store.writing() as writer:
             if key is not None and (kept := recall_answer(writer, key, fingerprint)):
                 return _submission(kept, replayed=True)
-            if count_queued(writer) >= self.settings.max_queued:
-                raise QueueFull(self.settings.max_queued)
-            answer = act(writer)
+            queued, limit = count_queued(writer), self.settings.max_queued
+            if queued + prepared.jobs > limit:
+                raise QueueFull(queued, prepared.jobs, limit)
+            answer = prepared.act(writer)
             if key is not None:
                 keep_answer(writer, key, fingerprint, answer)
         return _submission(answer)
 
     def _add_job(self, writer: Writer, accepted: Accepted) -> StoredAnswer:
+        _hold_data(writer, accepted.document)
         job = add_job(writer, document=accepted.document, spec=accepted.spec, steps=accepted.resolved.steps)
         writer.after_commit(lambda: self.bell.ring(job.id))
         headers = headers_of(job) | {"Location": f"/v1/jobs/{job.id}"}
@@ -137,6 +153,18 @@ async def provide_intake(store: GivenStore, bell: GivenBell, settings: GivenSett
 
 
 GivenIntake = Annotated[Intake, Depends(provide_intake)]
+
+
+def _hold_data(writer: Writer, document: dict[str, Any]) -> None:
+    """Keep the data set of a valid spec from going, or refuse if it went since the spec was checked."""
+    dataset_id = document["data"].get("dataset")
+    if dataset_id is None:
+        return
+    try:
+        hold_dataset(writer, dataset_id)
+    except NotFound:
+        message = f"The uploaded data set {dataset_id!r} was deleted just now."
+        raise InvalidSpec([Fault("/data/dataset", message, "the id that `POST /v1/datasets` gave")]) from None
 
 
 def _submission(answer: StoredAnswer, *, replayed: bool = False) -> Submission:

@@ -18,11 +18,13 @@ from starlette.concurrency import run_in_threadpool
 from gradclinic.contract.uploaded import DatasetKind
 from gradclinic.errors import Fault, InvalidSpec
 from service.answers import dataset_with_links
-from service.errors import BodyTooLarge, InvalidParameter, UnsupportedContent
+from service.body import check_encoding, pieces_of
+from service.errors import InvalidParameter, UnsupportedContent, UploadsFull
 from service.openapi import problems
 from service.provided import GivenSettings
-from store.datasets import add_dataset
+from store.datasets import add_dataset, bytes_of_datasets
 from store.idempotency import StoredAnswer, keep_answer, recall_answer
+from store.settings import Settings
 from store.transactions import Store
 
 WRITTEN_AT_ONCE = 1024 * 1024
@@ -54,8 +56,9 @@ POSTED_FILE: dict[str, Any] = {
 }
 """For `openapi_extra` of the route that takes an upload."""
 
-UPLOAD_PROBLEMS = problems(409, 413, 415) | {
-    415: problems(415)[415] | {"description": "It cannot be told whether this is CSV, Parquet or npz."}
+UPLOAD_PROBLEMS = problems(408, 409, 413, 415) | {
+    413: problems(413)[413] | {"description": "The file is too large, or all uploads together would be."},
+    415: problems(415)[415] | {"description": "It cannot be told whether this is CSV, Parquet or npz."},
 }
 
 
@@ -64,6 +67,7 @@ class Received:
     """An upload that has arrived whole."""
 
     content: IO[bytes]
+    size: int
     sha256: str
     media_type: str
 
@@ -73,47 +77,49 @@ async def receive_upload(request: Request, settings: GivenSettings) -> AsyncIter
 
     Raises:
         BodyTooLarge: It is larger than the settings allow.
+        BodyTimeout: It stops arriving.
         UnsupportedContent: It is sent compressed.
         InvalidSpec: It is empty.
         InvalidParameter: It is not what its `Content-Digest` says.
     """
-    limit = settings.max_upload
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        raise UnsupportedContent(f"The file has to be sent uncompressed; it came as {encoding[:40]!r}.")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > limit:
-        raise BodyTooLarge(limit)
+    check_encoding(request)
     folder = settings.data_dir.resolve() / "cache"
     await run_in_threadpool(folder.mkdir, parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as content:
         digest = hashlib.sha256()
-        async for piece in _pieces_of(request, limit):
+        async for piece in _gathered(pieces_of(request, settings.max_upload, settings.body_seconds)):
             digest.update(piece)
             await run_in_threadpool(content.write, piece)
-        if not content.tell():
+        size = content.tell()
+        if not size:
             raise InvalidSpec([Fault("", "The body is empty.", "the content of a file")])
         _check_digest(request, digest.digest())
         content.seek(0)
-        yield Received(content, digest.hexdigest(), request.headers.get("content-type", ""))
+        yield Received(content, size, digest.hexdigest(), request.headers.get("content-type", ""))
 
 
 GivenUpload = Annotated[Received, Depends(receive_upload)]
 
 
-def store_upload(store: Store, received: Received, name: str | None, key: str | None) -> StoredAnswer:
+def store_upload(
+    store: Store, settings: Settings, received: Received, name: str | None, key: str | None
+) -> StoredAnswer:
     """Add a data set, or recall the answer that the same upload with the same key got.
 
     Raises:
         UnsupportedContent: It cannot be told what kind of file it is.
         InvalidSpec: It is not of the kind that it is said to be.
         KeyReused: The key came with another request before.
+        UploadsFull: All uploads together would be larger than the settings allow.
     """
     kind = _kind_of(received, name)
     fingerprint = hashlib.sha256(f"/v1/datasets\n{kind}\n{name}\n{received.sha256}".encode()).hexdigest()
     with store.writing() as writer:
         if key is not None and (kept := recall_answer(writer, key, fingerprint)):
             return StoredAnswer(kept.status, kept.body, kept.headers | {"Idempotency-Replayed": "true"})
+        held = bytes_of_datasets(writer)
+        if held + received.size > settings.max_datasets_bytes:
+            raise UploadsFull(held, received.size, settings.max_datasets_bytes)
         dataset = dataset_with_links(add_dataset(writer, name=name, kind=kind, content=received.content))
         answer = StoredAnswer(201, dataset.model_dump_json(), {"Location": dataset.links["self"]})
         if key is not None:
@@ -121,13 +127,10 @@ def store_upload(store: Store, received: Received, name: str | None, key: str | 
     return answer
 
 
-async def _pieces_of(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Yield the body in larger pieces; what counts is what arrives, since a Content-Length can lie or be missing."""
-    gathered, size = bytearray(), 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > limit:
-            raise BodyTooLarge(limit)
+async def _gathered(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Make larger pieces of small ones."""
+    gathered = bytearray()
+    async for piece in pieces:
         gathered += piece
         if len(gathered) >= WRITTEN_AT_ONCE:
             yield bytes(gathered)

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from sqlalchemy import Row, and_, delete, insert, or_, select
+from sqlalchemy import Row, Select, delete, func, insert, select
 
 from gradclinic.contract.job import LIVE, Page
 from gradclinic.contract.uploaded import DatasetKind, UploadedDataset
 from gradclinic.errors import DatasetInUse, NotFound
-from store.cursor import decode_cursor, encode_cursor
 from store.ids import is_id, new_id
+from store.pages import rows_of_page
 from store.tables import dataset_chunks, datasets, jobs
 from store.transactions import Reader, Writer
 
@@ -43,11 +43,21 @@ def find_dataset(reader: Reader, dataset_id: str) -> UploadedDataset:
     Raises:
         NotFound: There is none with that id.
     """
-    query = select(datasets).where(datasets.c.id == dataset_id)
-    row = reader.connection.execute(query).one_or_none() if is_id(dataset_id) else None
-    if row is None:
-        raise NotFound("dataset", dataset_id)
-    return _dataset_from(row)
+    return _dataset_from(_row_of(reader, dataset_id, select(datasets)))
+
+
+def hold_dataset(writer: Writer, dataset_id: str) -> None:
+    """Make sure that a data set is there, and stays until this transaction has ended.
+
+    Raises:
+        NotFound: There is none with that id.
+    """
+    _row_of(writer, dataset_id, select(datasets).with_for_update(read=True))
+
+
+def bytes_of_datasets(reader: Reader) -> int:
+    """Return how much all data sets hold together."""
+    return int(reader.connection.execute(select(func.coalesce(func.sum(datasets.c.size), 0))).scalar_one())
 
 
 def list_datasets(reader: Reader, *, cursor: str | None = None, limit: int = 50) -> Page[UploadedDataset]:
@@ -56,15 +66,8 @@ def list_datasets(reader: Reader, *, cursor: str | None = None, limit: int = 50)
     Raises:
         InvalidSpec: The cursor is none of ours.
     """
-    query = select(datasets).order_by(datasets.c.created_at.desc(), datasets.c.id.desc())
-    if cursor is not None:
-        before, before_id = decode_cursor(cursor)
-        older = or_(datasets.c.created_at < before, and_(datasets.c.created_at == before, datasets.c.id < before_id))
-        query = query.where(older)
-    rows = reader.connection.execute(query.limit(limit + 1)).all()
-    page = rows[:limit]
-    more = encode_cursor(page[-1].created_at, page[-1].id) if len(rows) > limit and page else None
-    return Page[UploadedDataset](items=[_dataset_from(row) for row in page], next_cursor=more)
+    rows, more = rows_of_page(reader, datasets, cursor=cursor, limit=limit)
+    return Page[UploadedDataset](items=[_dataset_from(row) for row in rows], next_cursor=more)
 
 
 def delete_dataset(writer: Writer, dataset_id: str) -> None:
@@ -74,7 +77,8 @@ def delete_dataset(writer: Writer, dataset_id: str) -> None:
         NotFound: There is none with that id.
         DatasetInUse: A live job trains on it.
     """
-    find_dataset(writer, dataset_id)
+    # Held before the jobs are looked at: whoever is adding one on this data set has it held, too.
+    _row_of(writer, dataset_id, select(datasets).with_for_update())
     # A job's document is the text that was written from its spec; an id cannot stand in quotes there by another way
     # than as a value of that key, in the data or in a label, which only makes this careful.
     used = select(jobs.c.id).where(jobs.c.status.in_(LIVE), jobs.c.document.contains(f'"dataset":"{dataset_id}"'))
@@ -92,6 +96,14 @@ def chunks_of_dataset(reader: Reader, dataset_id: str) -> Iterator[bytes]:
     )
     for row in found:
         yield row.payload
+
+
+def _row_of(reader: Reader, dataset_id: str, query: Select[Any]) -> Row[Any]:
+    query = query.where(datasets.c.id == dataset_id)
+    row = reader.connection.execute(query).one_or_none() if is_id(dataset_id) else None
+    if row is None:
+        raise NotFound("dataset", dataset_id)
+    return row
 
 
 def _chunks_of(content: IO[bytes]) -> Iterable[bytes]:

@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, select, update
 
 from gradclinic.contract.diagnosis import Health
 from gradclinic.contract.job import LIVE, Job, JobError, JobStatus, Page, Progress
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import JobIsLive, NotFound
-from store.cursor import decode_cursor, encode_cursor
 from store.ids import is_id, new_id
+from store.pages import rows_of_page
 from store.status import HELD, move_job
 from store.tables import jobs, labels, runs
 from store.texts import refuse_unstorable
@@ -106,14 +106,8 @@ def list_jobs(  # noqa: PLR0913 - the parameters of the HTTP list
         }
     )
     conditions = _filters(status, health, labels or {}, name, sweep)
-    if cursor is not None:
-        before, before_id = decode_cursor(cursor)
-        conditions.append(or_(jobs.c.created_at < before, and_(jobs.c.created_at == before, jobs.c.id < before_id)))
-    newest_first = (jobs.c.created_at.desc(), jobs.c.id.desc())
-    rows = reader.connection.execute(select(jobs).where(*conditions).order_by(*newest_first).limit(limit + 1)).all()
-    page = rows[:limit]
-    more = encode_cursor(page[-1].created_at, page[-1].id) if len(rows) > limit and page else None
-    return Page[Job](items=_jobs_from(reader, page), next_cursor=more)
+    rows, more = rows_of_page(reader, jobs, *conditions, cursor=cursor, limit=limit)
+    return Page[Job](items=_jobs_from(reader, rows), next_cursor=more)
 
 
 def count_queued(reader: Reader) -> int:

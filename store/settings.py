@@ -41,8 +41,11 @@ class Settings(BaseSettings):
     dispatch_interval: float = Field(0.05, gt=0, description="Seconds between two looks at the job table.")
     max_sweep: int = Field(100, ge=1, le=10_000, description="How many jobs one sweep may make.")
     max_upload: int = Field(256 * MIB, ge=1, description="Bytes that one uploaded data set may have.")
+    max_datasets_bytes: int = Field(10_240 * MIB, ge=1, description="Bytes that all uploads may have together.")
     max_queued: int = Field(1000, ge=1, description="How many jobs may be queued before no more are taken in.")
-    body_seconds: float = Field(10.0, gt=0, description="How long the body of a request may take to arrive.")
+    body_seconds: float = Field(
+        10.0, gt=0, description="How long a posted document may take, or each piece of an upload."
+    )
     limits: Limits = Field(default_factory=limits_from_environment, description="How large a posted model may be.")
     max_training_seconds: float = Field(3600.0, gt=0, description="How long one attempt at a training may take.")
     stalled_seconds: float = Field(600.0, gt=0, description="How long a training may take for one step, or to begin.")

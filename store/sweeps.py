@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, delete, exists, func, insert, or_, select
+from sqlalchemy import Row, Select, and_, delete, exists, func, insert, select
 
 from gradclinic.contract.combinations import base_of, best_of, compared_by, values_of
 from gradclinic.contract.diagnosis import Outcome
@@ -15,9 +15,9 @@ from gradclinic.contract.job import LIVE, JobStatus, Page
 from gradclinic.contract.spec import JobSpec
 from gradclinic.contract.sweep import Sweep, SweepRow, SweepSummary
 from gradclinic.errors import JobIsLive, NotFound
-from store.cursor import decode_cursor, encode_cursor
 from store.ids import is_id, new_id
 from store.jobs import add_job, request_cancel
+from store.pages import rows_of_page
 from store.tables import diagnoses, jobs, runs, sweeps
 from store.transactions import Reader, Writer
 
@@ -78,15 +78,8 @@ def list_sweeps(reader: Reader, *, cursor: str | None = None, limit: int = 50) -
     Raises:
         InvalidSpec: The cursor is none of ours.
     """
-    query = select(sweeps).order_by(sweeps.c.created_at.desc(), sweeps.c.id.desc())
-    if cursor is not None:
-        before, before_id = decode_cursor(cursor)
-        older = or_(sweeps.c.created_at < before, and_(sweeps.c.created_at == before, sweeps.c.id < before_id))
-        query = query.where(older)
-    rows = reader.connection.execute(query.limit(limit + 1)).all()
-    page = rows[:limit]
-    more = encode_cursor(page[-1].created_at, page[-1].id) if len(rows) > limit and page else None
-    return Page[SweepSummary](items=_summaries_from(reader, page), next_cursor=more)
+    rows, more = rows_of_page(reader, sweeps, cursor=cursor, limit=limit)
+    return Page[SweepSummary](items=_summaries_from(reader, rows), next_cursor=more)
 
 
 def job_ids_of(reader: Reader, sweep_id: str) -> list[str]:

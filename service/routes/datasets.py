@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -13,23 +12,14 @@ from gradclinic.contract.job import Page
 from gradclinic.contract.uploaded import UploadedDataset
 from service.answers import answer, answer_page, dataset_with_links
 from service.openapi import problems
-from service.provided import DatasetId, GivenStore
-from service.query import in_query
+from service.provided import DatasetId, GivenSettings, GivenStore
+from service.query import Paging, in_query
 from service.submission import IdempotencyKey
 from service.uploading import POSTED_FILE, UPLOAD_PROBLEMS, GivenUpload, store_upload
 from store.datasets import delete_dataset, find_dataset, list_datasets
 from store.texts import refuse_unstorable
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
-
-
-class PageOfDatasets(BaseModel):
-    """Which page, and how many data sets at once."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(50, ge=1, le=200, description="Data sets a page.")
-    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before.")
 
 
 @router.post(
@@ -44,6 +34,7 @@ class PageOfDatasets(BaseModel):
 async def create_dataset(
     upload: GivenUpload,
     store: GivenStore,
+    settings: GivenSettings,
     name: Annotated[str | None, Query(max_length=200, description="What to call it, such as `people.csv`.")] = None,
     key: IdempotencyKey = None,
 ) -> Response:
@@ -53,7 +44,7 @@ async def create_dataset(
     """
     with in_query():
         refuse_unstorable({"/name": [name or ""]})
-    taken = await run_in_threadpool(store_upload, store, upload, name, key)
+    taken = await run_in_threadpool(store_upload, store, settings, upload, name, key)
     return Response(taken.body, taken.status, taken.headers, "application/json")
 
 
@@ -64,7 +55,7 @@ async def create_dataset(
     response_model=Page[UploadedDataset],
     responses=problems(),
 )
-def list_all(request: Request, store: GivenStore, asked: Annotated[PageOfDatasets, Query()]) -> Response:
+def list_all(request: Request, store: GivenStore, asked: Annotated[Paging, Query()]) -> Response:
     """List data sets, newest first. The `Link` header and `next_cursor` lead to the next page."""
     with store.reading() as reader, in_query():
         page = list_datasets(reader, cursor=asked.cursor, limit=asked.limit)

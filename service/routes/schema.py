@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -24,5 +25,9 @@ router = APIRouter(prefix="/v1/schema", tags=["catalogues"], responses=problems(
 )
 def show_schema() -> Response:
     """Show what `gradclinic schema` prints: editors complete and check specs by it."""
-    text = json.dumps(spec_schema(), ensure_ascii=False)
-    return Response(text, media_type=MEDIA_TYPE, headers={"Cache-Control": "max-age=3600"})
+    return Response(_text(), media_type=MEDIA_TYPE, headers={"Cache-Control": "max-age=3600"})
+
+
+@cache
+def _text() -> str:
+    return json.dumps(spec_schema(), ensure_ascii=False)

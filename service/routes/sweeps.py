@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -17,7 +16,7 @@ from service.answers import answer_page, answer_sweep, headers_of_sweep, sweep_w
 from service.openapi import POSTED_SWEEP, SWEEP_TABLE, problems
 from service.posted import PostedBody
 from service.provided import GivenStore, SweepId
-from service.query import in_query
+from service.query import Paging, in_query
 from service.submission import GivenIntake, IdempotencyKey
 from service.sweep_table import MEDIA_TYPE, Form, GivenSort, asked_form, in_order, table_of
 from service.waiting import Wait, preference_applied, wait_while
@@ -25,15 +24,6 @@ from store.sweeps import delete_sweep, find_summary, find_sweep, list_sweeps, re
 from store.transactions import Store
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
-
-
-class PageOfSweeps(BaseModel):
-    """Which page, and how many sweeps at once."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(50, ge=1, le=200, description="Sweeps a page.")
-    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before.")
 
 
 @router.post(
@@ -65,7 +55,7 @@ async def create_sweep(  # noqa: PLR0913, PLR0917 - FastAPI passes them all by k
     response_model=Page[SweepSummary],
     responses=problems(),
 )
-def list_all(request: Request, store: GivenStore, asked: Annotated[PageOfSweeps, Query()]) -> Response:
+def list_all(request: Request, store: GivenStore, asked: Annotated[Paging, Query()]) -> Response:
     """List sweeps without their tables, newest first. The `Link` header and `next_cursor` lead to the next page."""
     with store.reading() as reader, in_query():
         page = list_sweeps(reader, cursor=asked.cursor, limit=asked.limit)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,10 @@ import numpy as np
 import pytest
 
 from gradclinic.contract.uploaded import UploadedDataset
+from gradclinic.errors import NotFound
+from service import submission
+from store.datasets import delete_dataset
+from store.jobs import count_queued
 from tests.service.hands import SPEC, Service
 
 TABLE = b"x,z,y\n" + b"".join(b"%d,%d,%s\n" % (row, -row, b"abc"[row % 3 : row % 3 + 1]) for row in range(30))
@@ -166,6 +172,43 @@ def test_nothing_of_an_upload_stays_on_the_disk_of_the_service(serve: Callable[.
     assert list(folder_of(service).iterdir()) == []
     service.post(spec_on(upload(service).json()["id"]))
     assert [path.name for path in (folder_of(service) / "datasets").iterdir()] == [hashlib.sha256(TABLE).hexdigest()]
+
+
+def test_uploads_are_refused_once_all_together_are_too_large(serve: Callable[..., Service]):
+    service = serve(max_datasets_bytes=2 * len(TABLE))
+    first = upload(service, Idempotency_Key="first").json()["id"]
+    assert upload(service).status_code == 201
+    refused = upload(service)
+    assert (refused.status_code, refused.json()["code"]) == (413, "uploads_full")
+    assert f"{2 * len(TABLE)} bytes" in refused.json()["detail"]
+    assert upload(service, Idempotency_Key="first").status_code == 201, "nothing is added"
+    service.client.delete(f"/v1/datasets/{first}")
+    assert upload(service).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "pointer"),
+    [
+        ("/v1/jobs", {}, "/data/dataset"),
+        ("/v1/sweeps", {"sweep": {"/optimizer/lr": [0.1, 0.2]}}, "/data/dataset"),
+        ("/v1/sweeps", {"sweep": {"/data/dataset": ["DELETED", "KEPT"]}}, "/sweep/~1data~1dataset/0"),
+    ],
+)
+def test_a_data_set_that_goes_while_a_spec_is_checked_is_missed(
+    service: Service, monkeypatch: pytest.MonkeyPatch, path: str, more: dict[str, Any], pointer: str
+):
+    deleted, kept = (upload(service).json()["id"] for _ in range(2))
+
+    def delete_then_count(reader: Any) -> int:
+        with suppress(NotFound):
+            delete_dataset(reader, deleted)
+        return count_queued(reader)
+
+    monkeypatch.setattr(submission, "count_queued", delete_then_count)
+    posted = json.loads(json.dumps(spec_on(deleted) | more).replace("DELETED", deleted).replace("KEPT", kept))
+    refused = service.client.post(path, json=posted)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+    assert "deleted just now" in refused.json()["errors"][0]["detail"]
 
 
 def test_a_compressed_upload_is_refused(embedded: Service):

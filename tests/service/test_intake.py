@@ -55,8 +55,26 @@ class TestFullQueue:
         service.claim(first["id"])
         assert service.client.post("/v1/jobs", json=SPEC, headers=headers).status_code == 202
 
+    def test_a_sweep_fits_in_whole_or_not_at_all(self, serve: Callable[..., Service]):
+        service = serve(max_queued=3)
+        sweep = SPEC | {"sweep": {"/optimizer/lr": [0.1, 0.01]}}
+        service.post()
+        assert service.client.post("/v1/sweeps", json=sweep).status_code == 202
+        refused = service.client.post("/v1/sweeps", json=sweep)
+        assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
+        assert "3 jobs are queued and 3 may be, so that 2 more cannot be" in refused.json()["detail"]
+        assert len(service.client.get("/v1/jobs").json()["items"]) == 3
 
-def test_a_body_that_does_not_arrive_is_given_up(serve: Callable[..., Service]):
+    def test_a_sweep_that_no_queue_could_hold_need_not_be_tried_again(self, serve: Callable[..., Service]):
+        sweep = SPEC | {"sweep": {"/optimizer/lr": [0.1, 0.01]}}
+        refused = serve(max_queued=1).client.post("/v1/sweeps", json=sweep)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/sweep")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/v1/jobs", "application/json"), ("/v1/datasets", "text/csv")], ids=["jobs", "datasets"]
+)
+def test_a_body_that_does_not_arrive_is_given_up(serve: Callable[..., Service], path: str, kind: str):
     app = create_app(serve(body_seconds=0.2).app.state.settings)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run)
@@ -66,7 +84,7 @@ def test_a_body_that_does_not_arrive_is_given_up(serve: Callable[..., Service]):
             time.sleep(0.01)
         host, port = server.servers[0].sockets[0].getsockname()
         with socket.create_connection((host, port), timeout=10) as caller:
-            head = f"POST /v1/jobs HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n"
+            head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 50\r\n\r\n"
             caller.sendall(head.encode() + b"{")
             answer = b""
             while piece := caller.recv(65536):  # until the service closes the connection

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +11,26 @@ from sqlalchemy import func, select, text
 
 from gradclinic.contract.file_data import Table
 from gradclinic.contract.job import Job
+from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.uploaded import UploadedDataset
 from gradclinic.errors import DatasetInUse, NotFound
 from gradclinic.files import facts_of
 from store import dataset_files, datasets
 from store.dataset_files import DatasetFiles, make_files
-from store.datasets import add_dataset, chunks_of_dataset, delete_dataset, find_dataset, list_datasets
-from store.jobs import request_cancel
+from store.datasets import (
+    add_dataset,
+    bytes_of_datasets,
+    chunks_of_dataset,
+    delete_dataset,
+    find_dataset,
+    hold_dataset,
+    list_datasets,
+)
+from store.jobs import add_job, request_cancel
 from store.settings import Settings
 from store.tables import dataset_chunks
 from store.transactions import Store
+from tests.store.conftest import DOCUMENT
 
 TABLE = b"x,y\n1,a\n2,b\n"
 UNKNOWN = "0199b2f4-7c1e-7b3a-9d10-2f6a1c3e5b70"
@@ -53,6 +64,42 @@ def test_content_comes_back_as_it_went_in(store, upload, monkeypatch, size):
         assert reader.connection.execute(select(func.count()).select_from(dataset_chunks)).scalar_one() == -(
             -size // 100
         )
+
+
+def test_their_sizes_add_up(store, upload):
+    with store.reading() as reader:
+        assert bytes_of_datasets(reader) == 0
+    upload(b"1" * 5)
+    upload(b"1" * 7)
+    with store.reading() as reader:
+        assert bytes_of_datasets(reader) == 12
+
+
+def test_one_that_is_held_is_not_deleted_until_the_job_is_there(store, upload):
+    """On PostgreSQL the deletion waits for the other transaction; on SQLite there is one writer at a time anyway."""
+    dataset = upload()
+    data = {"type": "table", "dataset": dataset.id, "target": "y"}
+    document = DOCUMENT | {"data": data}
+    held, refused = threading.Event(), []
+
+    def delete() -> None:
+        held.wait(10)
+        try:
+            with store.writing() as writer:
+                delete_dataset(writer, dataset.id)
+        except DatasetInUse as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=delete)
+    thread.start()
+    with store.writing() as writer:
+        hold_dataset(writer, dataset.id)
+        held.set()
+        time.sleep(0.2)
+        add_job(writer, document=document, spec=parse_spec(document), steps=1)
+    thread.join(10)
+
+    assert len(refused) == 1
 
 
 def test_one_that_is_not_there_is_not_found(store):

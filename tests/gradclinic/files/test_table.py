@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import io
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from gradclinic.errors import InvalidSpec
 from gradclinic.files import Files, facts_of
 from gradclinic.files.csv_table import read_csv
 from gradclinic.files.source import Source
@@ -264,6 +266,18 @@ class TestParquet:
     def test_too_many_texts_are_no_classes(self, tmp_path):
         write_parquet(tmp_path / "t", {"a": np.zeros(10_001), "y": [f"name{index}" for index in range(10_001)]})
         assert "more than 10,000 different texts" in fault_of(tmp_path, **TABLE).detail
+
+    @pytest.mark.slow
+    def test_a_damaged_footer_never_ends_the_process(self, tmp_path):
+        """PyArrow raises from C++ through some of its footer's methods, which aborts."""
+        buffer = io.BytesIO()
+        parquet.write_table(pa.table({"a": [1.0, 2.0], "y": ["b", "a"]}), buffer, store_schema=False)
+        raw = buffer.getvalue()
+        for place in range(len(raw) - 8 - int.from_bytes(raw[-8:-4], "little"), len(raw) - 8):
+            for change in (0x01, 0x10):
+                (tmp_path / "t").write_bytes(raw[:place] + bytes([raw[place] ^ change]) + raw[place + 1 :])
+                with contextlib.suppress(InvalidSpec):
+                    rows_of(tmp_path, **TABLE)
 
     def test_its_size_is_read_from_the_footer(self, tmp_path):
         write_parquet(tmp_path / "t", {"a": np.zeros(100_000), "y": np.zeros(100_000)})  # a kilobyte

@@ -231,3 +231,47 @@ def test_faults_in_a_spec_in_yaml_are_shown_in_its_text(tmp_path: Path):
 def test_standard_input_may_be_either(text: str):
     result = CliRunner().invoke(make_app(), ["validate", "--local", "-"], input=text)
     assert result.exit_code == 0, result.output
+
+
+BY_HAND = """\
+# Three classes, one hidden layer.
+name: by hand
+model:
+  layers:
+    - {type: Linear, out_features: 8}
+    - type: Tanh
+    - {type: Linear, out_features: 3}
+data: {type: iris}
+loss: {type: CrossEntropyLoss}
+optimizer:
+  type: Adam
+  lr: 1e-3   # text to YAML 1.1, a number here
+training: {steps: 30, batch_size: 16, seed: 0x07}
+"""
+
+
+@pytest.mark.slow
+def test_a_spec_written_by_hand_trains_to_the_outcome_of_the_same_in_json(tmp_path: Path):
+    (tmp_path / "spec.yaml").write_text(BY_HAND)
+    spec = {
+        "name": "by hand",
+        "model": {
+            "layers": [
+                {"type": "Linear", "out_features": 8},
+                {"type": "Tanh"},
+                {"type": "Linear", "out_features": 3},
+            ]
+        },
+        "data": {"type": "iris"},
+        "loss": {"type": "CrossEntropyLoss"},
+        "optimizer": {"type": "Adam", "lr": 0.001},
+        "training": {"steps": 30, "batch_size": 16, "seed": 7},
+    }
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    outcomes = []
+    for name in ("spec.yaml", "spec.json"):
+        result = CliRunner().invoke(make_app(), ["run", str(tmp_path / name), "--fail-on", "never", "--json"])
+        assert result.exit_code == 0, result.output
+        outcomes.append(json.loads(result.stdout)["diagnosis"]["outcome"])
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["steps"] == 30

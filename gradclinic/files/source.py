@@ -85,6 +85,8 @@ class Source:
             raise
         except Exception as error:
             reason = _ADDRESS.sub("", str(error).split("\n", maxsplit=1)[0])[:120].rstrip(". ")
+            if str(self.path) in str(error):  # where the data root lies is nobody's business
+                reason = "it cannot be told what it is"
             reason = reason or type(error).__name__
             raise self.refusal(f"is damaged, or cut off: {reason}.", expected, key=key) from error
 

@@ -119,6 +119,13 @@ def test_another_format_under_the_name_of_an_image_is_refused(tmp_path):
     assert "disguised.png" in fault_of(tmp_path, **FOLDER).detail
 
 
+def test_an_error_never_tells_where_the_data_root_lies(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        (tmp_path / "pets" / name / "x.png").write_bytes(b"no image at all")
+    assert str(tmp_path) not in fault_of(tmp_path, **FOLDER).detail
+
+
 def test_more_pixels_than_allowed_are_refused_before_any_is_read(tmp_path):
     write_images(tmp_path / "pets", {"a": 2, "b": 2})
     fault = fault_of(Files(tmp_path, max_numbers=3 * 16 * 3), **FOLDER)

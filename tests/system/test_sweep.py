@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_sweep_is_trained_and_compared(system: System):
-    system.start_workers(2)
-    _, url = system.start_service()
+    system.workers()
+    url = system.url()
     with Client(url) as client:
         posted = client.submit_sweep(spec(60) | {"sweep": {"/optimizer/lr": [0.0, 0.1], "/training/seed": [0, 1]}})
         assert posted.jobs == {"queued": 4}

@@ -69,6 +69,7 @@ class Process:
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
         self.log = log
+        self._terminated_at = 0
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
@@ -85,6 +86,10 @@ class Process:
 
     def said(self, words: str) -> bool:
         return words in self.log.read_text(errors="replace")
+
+    def said_while_ending(self, words: str) -> bool:
+        """Look only at what came since `terminate`: workers are shared, and an earlier test may have killed a child."""
+        return words in self.log.read_bytes()[self._terminated_at :].decode(errors="replace")
 
     def last_words(self) -> str:
         return self.log.read_text(errors="replace")[-6000:]
@@ -103,6 +108,7 @@ class Process:
     def terminate(self) -> float:
         """Ask it to end as an operator does, wait for that, and return how many seconds it took."""
         began = time.monotonic()
+        self._terminated_at = self.log.stat().st_size
         self.popen.terminate()
         self.popen.wait(20)
         return time.monotonic() - began

@@ -71,12 +71,12 @@ def test_a_worker_is_asked_to_end(system: System, undisturbed: History):
     holder, _ = system.worker_of(job_id, workers)
     assert holder.terminate() < 8
     assert holder.popen.returncode == 0
-    assert holder.said("release_job")
+    assert holder.said_while_ending("release_job")
     assert_trained_again(system, job_id, undisturbed)
     idle = second if holder is first else first
     assert idle.terminate() < 8
     assert idle.popen.returncode == 0
-    assert not idle.said("Traceback")
+    assert not idle.said_while_ending("Traceback")
 
 
 def test_a_training_that_hangs_frees_its_slot(system: System):

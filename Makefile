@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --constraint requirements.lock pip
 	@$(PIP) --constraint requirements.lock --build-constraint requirements.lock \
-		--editable '.[torch,arrow]' --group system --group dev
+		--editable '.[torch,arrow,fast,lightning,huggingface]' --group system --group dev
 	@touch $@
 
 .PHONY: demo
@@ -81,7 +81,7 @@ lock: ## Pin the newest versions that pyproject.toml allows into requirements.lo
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[torch,arrow]' --group system --group dev '$(LOCKED)'
+	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[torch,arrow,fast,lightning,huggingface]' --group system --group dev '$(LOCKED)'
 	@{ sed -n '/^#/p' requirements.lock; \
 	   $(VENV)-lock/bin/python -m pip freeze --all --exclude-editable | sed 's/+cpu$$//'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock

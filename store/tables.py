@@ -117,13 +117,16 @@ runs = Table(
     Column("kind", String(16), nullable=False),
     Column("status", String(16), nullable=False),
     Column("health", String(16)),
-    Column("seed", BigInteger, nullable=False),
+    Column("seed", BigInteger),  # of an external run nobody told
     Column("steps_done", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("outcome", Text),
     Column("facts", Text),
+    Column("name", String(200)),  # of an external run; the others bear their job's
+    Column("labels", Text),  # likewise, as JSON
+    Index(None, "created_at", "id"),
 )
 
 history_chunks = Table(
@@ -135,6 +138,25 @@ history_chunks = Table(
     Column("last_step", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+)
+
+history_overviews = Table(
+    "history_overviews",
+    metadata,
+    _id("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("signal", String(100), primary_key=True),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("first_step", Integer, primary_key=True, autoincrement=False),
+    Column("last_step", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+external_chunks = Table(
+    "external_chunks",
+    metadata,
+    _id("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("sha256", String(64), nullable=False),
 )
 
 diagnoses = Table(
@@ -170,6 +192,26 @@ dataset_chunks = Table(
     "dataset_chunks",
     metadata,
     _id("dataset_id", ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _id("id", primary_key=True),
+    Column("name", String(200)),
+    Column("kind", String(16), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "created_at", "id"),
+)
+
+artifact_chunks = Table(
+    "artifact_chunks",
+    metadata,
+    _id("artifact_id", ForeignKey("artifacts.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("payload", LargeBinary, nullable=False),
 )

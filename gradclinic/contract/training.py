@@ -15,10 +15,23 @@ HIGHER_IS_BETTER: dict[str, bool] = {"accuracy": True, "mae": False, "r2": True}
 
 DEFAULT_STEPS = 400
 
-Signal = Literal["grad_norm", "grad_nonfinite", "weight_norm", "update_ratio", "activation_grad_norm"]
+ParameterSignal = Literal[
+    "grad_norm", "grad_max", "grad_mean", "grad_std", "grad_zero_fraction", "grad_nonfinite", "weight_norm",
+    "update_ratio",
+]  # fmt: skip
+"""The signals of a parameter."""
+
+LayerSignal = Literal[
+    "activation_mean", "activation_std", "dead_fraction", "saturated_fraction", "activation_grad_norm"
+]  # fmt: skip
+"""The signals of a layer's output."""
+
+Signal = Literal[ParameterSignal, LayerSignal]
 """The signals of parameters and layers that have a schedule of their own."""
 
-SIGNALS: tuple[Signal, ...] = get_args(Signal)
+PARAMETER_SIGNALS: tuple[ParameterSignal, ...] = get_args(ParameterSignal)
+LAYER_SIGNALS: tuple[LayerSignal, ...] = get_args(LayerSignal)
+SIGNALS: tuple[Signal, ...] = (*PARAMETER_SIGNALS, *LAYER_SIGNALS)
 
 
 class EarlyStopping(SpecModel):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gradclinic.contract.dataset import DataFacts
 from gradclinic.contract.limits import Limits
 from gradclinic.contract.spec import JobSpec
+from gradclinic.contract.training import LAYER_SIGNALS
 from gradclinic.errors import Fault
 from gradclinic.model.place import MODEL
 from gradclinic.model.resolution import Entry
@@ -163,7 +164,7 @@ def _recorded_numbers(spec: JobSpec, steps: int, layers: list[Entry]) -> int:
     for signal, every in schedule_of(spec.recording.every, spec.recording.signals).items():
         if every > 0:
             times = min(steps, DENSE_STEPS + steps // every)
-            total += times * (watched if signal == "activation_grad_norm" else tensors)
+            total += times * (watched if signal in LAYER_SIGNALS else tensors)
     return total
 
 

@@ -3,12 +3,14 @@
 GradclinicError
 ├── InvalidSpec              what was posted is wrong; `faults` lists every place
 ├── InvalidHistory           a history that cannot be read, or lacks what was asked of it
-├── NotFound                 no such job, run, sweep or fix
+├── NotFound                 no such job, run, sweep, fix or upload
 ├── Conflict                 right request, wrong moment
 │   ├── DiagnosisNotReady    the baseline is not trained yet: ask again later
 │   ├── NoDiagnosis          the job ended without one
 │   ├── JobIsLive            a live job cannot be deleted
-│   └── DatasetInUse         a data set that a live job trains on cannot be deleted
+│   └── UploadInUse          what a live job trains on cannot be deleted
+│       ├── DatasetInUse     a data set
+│       └── ArtifactInUse    an artifact
 ├── KeyReused                an idempotency key that came with another body before
 ├── LeaseLost                another attempt holds the job now: stop, and write nothing
 ├── TrainingCancelled        the user asked a running training to stop
@@ -61,7 +63,7 @@ class NotFound(GradclinicError):
     code = "not_found"
 
     def __init__(self, kind: str, id: str) -> None:
-        where = f"/v1/{kind}s" if kind in {"sweep", "dataset"} else "/v1/jobs"
+        where = f"/v1/{kind}s" if kind in {"sweep", "dataset", "artifact"} else "/v1/jobs"
         super().__init__(f"There is no {kind} {id!r}. It may have been deleted; `GET {where}` lists what there is.")
 
 
@@ -93,10 +95,22 @@ class JobIsLive(Conflict):
     code = "job_is_live"
 
 
-class DatasetInUse(Conflict):
+class UploadInUse(Conflict):
+    """A job that is still queued or at work trains on what was uploaded."""
+
+    code = "upload_in_use"
+
+
+class DatasetInUse(UploadInUse):
     """A job that is still queued or at work trains on the data set."""
 
     code = "dataset_in_use"
+
+
+class ArtifactInUse(UploadInUse):
+    """A job that is still queued or at work trains the artifact."""
+
+    code = "artifact_in_use"
 
 
 class KeyReused(GradclinicError):

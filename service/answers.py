@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from gradclinic.contract.job import LIVE, Job, Page, Run
 from gradclinic.contract.sweep import Sweep, SweepSummary
-from gradclinic.contract.uploaded import UploadedDataset
+from gradclinic.contract.uploaded import Upload
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 SweepT = TypeVar("SweepT", bound=SweepSummary)
+UploadT = TypeVar("UploadT", bound=Upload)
 
 RETRY_AFTER = "1"
 """Seconds after which a live job is worth another look. `Prefer: wait` is the better way."""
@@ -120,6 +121,12 @@ def sweep_with_links(sweep: SweepT) -> SweepT:
     return sweep.model_copy(update={"links": links})
 
 
-def dataset_with_links(dataset: UploadedDataset) -> UploadedDataset:
-    """Return the data set with its address."""
-    return dataset.model_copy(update={"links": {"self": f"/v1/datasets/{dataset.id}"}})
+def upload_with_links(upload: UploadT, path: str) -> UploadT:
+    """Return the upload with its address under the path that it was posted to."""
+    return upload.model_copy(update={"links": {"self": f"{path}/{upload.id}"}})
+
+
+def answer_uploads(page: Page[UploadT], path: str, request: Request) -> Response:
+    """Answer with a page of uploads, each with its links."""
+    shown = [upload_with_links(upload, path) for upload in page.items]
+    return answer_page(page.model_copy(update={"items": shown}), request)

@@ -20,11 +20,11 @@ from service.openapi import TAGS, document_openapi, v1_problems
 from service.problems import register_handlers
 from service.routes import catalogues, datasets, docs, jobs, probes, runs, schema, specs, sweeps
 from store.bell import Bell
-from store.dataset_files import make_files
 from store.engine import make_engine
 from store.schema import ensure_schema
 from store.settings import Settings
 from store.transactions import Store
+from store.upload_files import make_files
 
 VERSION = "0.1.0"
 HISTORY_READS = 2

@@ -45,14 +45,14 @@ class BodyTimeout(RequestError):
 
 
 class UploadsFull(RequestError):
-    """There is no room for another uploaded data set."""
+    """There is no room for another upload."""
 
     code = "uploads_full"
 
     def __init__(self, held: int, wanted: int, limit: int) -> None:
         super().__init__(
-            f"The uploaded data sets take {held:,} bytes, this one would add {wanted:,}, and {limit:,} may be held. "
-            "Delete some that are no longer needed (DELETE /v1/datasets/...), or ask whoever runs the service for more."
+            f"All uploads take {held:,} bytes, this one would add {wanted:,}, and {limit:,} may be held. Delete some that are "
+            "no longer needed (DELETE /v1/datasets/..., /v1/artifacts/...), or ask whoever runs the service for more."
         )
 
 

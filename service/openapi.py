@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,6 +27,7 @@ TAGS = [
     {"name": "sweeps", "description": "One spec under many values, and what came of each."},
     {"name": "runs", "description": "Single trainings, their histories and diagnoses."},
     {"name": "datasets", "description": "Uploaded files to train on."},
+    {"name": "artifacts", "description": "Uploaded models: graphs of operators with their weights."},
     {"name": "specs", "description": "Checking a spec without training it."},
     {"name": "catalogues", "description": "What can be asked for and what can be found."},
     {"name": "probes", "description": "Whether the service lives and is ready."},
@@ -70,6 +72,20 @@ SWEEP_TABLE: dict[int | str, dict[str, Any]] = {
     }
 }
 """For `responses` of the route that shows a sweep."""
+
+
+def posted_file(description: str, media_types: Iterable[str]) -> dict[str, Any]:
+    """Document an uploaded file, for `openapi_extra` of the route that takes it."""
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media_types}
+    return {"requestBody": {"required": True, "description": description, "content": content}}
+
+
+def upload_problems(unsupported: str) -> dict[int | str, dict[str, Any]]:
+    """Document the problems that an upload can answer with; `unsupported` says what a 415 means there."""
+    found = problems(408, 409, 413, 415)
+    found[413] |= {"description": "The file is too large, or all uploads together would be."}
+    found[415] |= {"description": unsupported}
+    return found
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

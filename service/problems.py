@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from gradclinic.contract.naming import pointer
 from gradclinic.errors import (
+    ArtifactInUse,
     Conflict,
     DatasetInUse,
     DiagnosisNotReady,
@@ -54,6 +55,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     NoDiagnosis: (409, "There is no diagnosis"),
     JobIsLive: (409, "The job is live"),
     DatasetInUse: (409, "The data set is in use"),
+    ArtifactInUse: (409, "The artifact is in use"),
     Conflict: (409, "Not in this state"),
     KeyReused: (422, "The idempotency key was used with another body"),
     InvalidParameter: (422, "A parameter is not valid"),
@@ -63,7 +65,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     BodyTimeout: (408, "The body did not arrive"),
     BodyTooLarge: (413, "The body is too large"),
     UnsupportedContent: (415, "The content type is not supported"),
-    UploadsFull: (413, "There is no room for more data sets"),
+    UploadsFull: (413, "There is no room for more uploads"),
     QueueFull: (429, "The queue is full"),
     StoreUnavailable: (503, "The database does not answer"),
     RequestError: (400, "Bad request"),

@@ -1,4 +1,4 @@
-"""What a route can ask for: the store, the bell, the settings, the limits, the files of data sets, and an id from the path."""
+"""What a route can ask for: the store, the bell, the settings, the limits, the files of jobs, and an id from the path."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def provide_limits(request: Request) -> Limits:
 
 
 async def provide_files(request: Request) -> Files:
-    """Return what finds the files of data sets."""
+    """Return what finds the files of data sets and models."""
     files: Files = request.app.state.files
     return files
 
@@ -54,4 +54,5 @@ JobId = Annotated[str, Path(description="The job's id.")]
 RunId = Annotated[str, Path(description="The run's id.")]
 SweepId = Annotated[str, Path(description="The sweep's id.")]
 DatasetId = Annotated[str, Path(description="The data set's id.")]
+ArtifactId = Annotated[str, Path(description="The artifact's id.")]
 FixId = Annotated[str, Path(description="The fix's id within the job's diagnosis.")]

@@ -1,15 +1,19 @@
-"""What every list takes in its query, and faults that the store finds there: their places are not in a document."""
+"""What every list and every upload take in their queries, and faults that the store finds there: their places are not in a document."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Annotated
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from gradclinic.errors import InvalidSpec
 from service.errors import InvalidParameter
+
+UploadName = Annotated[str | None, Query(max_length=200, description="What to call it, such as `people.csv`.")]
 
 
 class Paging(BaseModel):

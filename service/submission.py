@@ -21,12 +21,12 @@ from service.errors import QueueFull
 from service.posted import Accepted, accept_document
 from service.provided import GivenBell, GivenFiles, GivenSettings, GivenStore
 from store.bell import Bell
-from store.datasets import hold_dataset
 from store.idempotency import StoredAnswer, keep_answer, recall_answer
 from store.jobs import add_job, count_queued
 from store.settings import Settings
 from store.sweeps import NewJob, add_sweep, job_ids_of
 from store.transactions import Store, Writer
+from store.uploads import ARTIFACTS, DATASETS, Uploads
 
 IdempotencyKey = Annotated[
     str | None,
@@ -100,7 +100,7 @@ class Intake:
             found = [NewJob(one.document, one.spec, one.resolved.steps) for one in accepted]
 
             def act(writer: Writer) -> StoredAnswer:
-                check_combinations(combinations, partial(_hold_data, writer))
+                check_combinations(combinations, partial(_hold_uploads, writer))
                 return self._add_sweep(writer, document, found)
 
             return Prepared(len(found), act)
@@ -128,7 +128,7 @@ class Intake:
         return _submission(answer)
 
     def _add_job(self, writer: Writer, accepted: Accepted) -> StoredAnswer:
-        _hold_data(writer, accepted.document)
+        _hold_uploads(writer, accepted.document)
         job = add_job(writer, document=accepted.document, spec=accepted.spec, steps=accepted.resolved.steps)
         writer.after_commit(lambda: self.bell.ring(job.id))
         headers = headers_of(job) | {"Location": f"/v1/jobs/{job.id}"}
@@ -155,16 +155,22 @@ async def provide_intake(store: GivenStore, bell: GivenBell, settings: GivenSett
 GivenIntake = Annotated[Intake, Depends(provide_intake)]
 
 
-def _hold_data(writer: Writer, document: dict[str, Any]) -> None:
-    """Keep the data set of a valid spec from going, or refuse if it went since the spec was checked."""
-    dataset_id = document["data"].get("dataset")
-    if dataset_id is None:
+def _hold_uploads(writer: Writer, document: dict[str, Any]) -> None:
+    """Keep what a valid spec names from going, or refuse if it went since the spec was checked."""
+    _hold(writer, DATASETS, document, "data")
+    _hold(writer, ARTIFACTS, document, "model")
+
+
+def _hold(writer: Writer, uploads: Uploads[Any], document: dict[str, Any], part: str) -> None:
+    upload_id = document[part].get(uploads.sort)
+    if upload_id is None:
         return
     try:
-        hold_dataset(writer, dataset_id)
+        uploads.hold(writer, upload_id)
     except NotFound:
-        message = f"The uploaded data set {dataset_id!r} was deleted just now."
-        raise InvalidSpec([Fault("/data/dataset", message, "the id that `POST /v1/datasets` gave")]) from None
+        message = f"The uploaded {uploads.words} {upload_id!r} was deleted just now."
+        expected = f"the id that `POST /v1/{uploads.sort}s` gave"
+        raise InvalidSpec([Fault(f"/{part}/{uploads.sort}", message, expected)]) from None
 
 
 def _submission(answer: StoredAnswer, *, replayed: bool = False) -> Submission:

@@ -40,8 +40,10 @@ class Settings(BaseSettings):
     reannounce_seconds: float = Field(5.0, gt=0, description="How long an announced job may wait unclaimed.")
     dispatch_interval: float = Field(0.05, gt=0, description="Seconds between two looks at the job table.")
     max_sweep: int = Field(100, ge=1, le=10_000, description="How many jobs one sweep may make.")
-    max_upload: int = Field(256 * MIB, ge=1, description="Bytes that one uploaded data set may have.")
-    max_datasets_bytes: int = Field(10_240 * MIB, ge=1, description="Bytes that all uploads may have together.")
+    max_upload: int = Field(256 * MIB, ge=1, description="Bytes that one uploaded data set or artifact may have.")
+    max_datasets_bytes: int = Field(
+        10_240 * MIB, ge=1, description="Bytes that all uploads, artifacts too, may have together."
+    )
     max_queued: int = Field(1000, ge=1, description="How many jobs may be queued before no more are taken in.")
     body_seconds: float = Field(
         10.0, gt=0, description="How long a posted document may take, or each piece of an upload."

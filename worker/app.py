@@ -11,10 +11,10 @@ from celery import Celery
 
 from gradclinic.files import Files
 from store.bell import QUEUE, TASK_TRAIN, broker_options
-from store.dataset_files import make_files
 from store.engine import make_engine
 from store.settings import Settings
 from store.transactions import Store
+from store.upload_files import make_files
 from worker.base_task import JobTask
 from worker.memory import Transport
 from worker.pool_child import ChildLoader
@@ -47,7 +47,7 @@ class WorkerApp(Celery):
 
     @cached_property
     def files(self) -> Files:
-        """Where the files of data sets are found."""
+        """Where the files that jobs are trained on are found."""
         return make_files(self.store, self.settings)
 
     def __reduce__(self) -> tuple[Any, ...]:

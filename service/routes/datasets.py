@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -10,16 +10,25 @@ from starlette.responses import Response
 
 from gradclinic.contract.job import Page
 from gradclinic.contract.uploaded import UploadedDataset
-from service.answers import answer, answer_page, dataset_with_links
-from service.openapi import problems
+from service.answers import answer, answer_uploads, upload_with_links
+from service.dataset_kind import kind_of_dataset
+from service.openapi import posted_file, problems, upload_problems
 from service.provided import DatasetId, GivenSettings, GivenStore
-from service.query import Paging, in_query
+from service.query import Paging, UploadName, in_query
 from service.submission import IdempotencyKey
-from service.uploading import POSTED_FILE, UPLOAD_PROBLEMS, GivenUpload, store_upload
-from store.datasets import delete_dataset, find_dataset, list_datasets
+from service.uploading import GivenUpload, UploadRoute, store_upload
 from store.texts import refuse_unstorable
+from store.uploads import DATASETS
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+HERE = UploadRoute("/v1/datasets", DATASETS, kind_of_dataset)
+
+POSTED: dict[str, Any] = posted_file(
+    "The file itself, uncompressed. Where the media type does not say what it is, the end of `name` does, or how the "
+    "file begins.",
+    ("text/csv", "application/vnd.apache.parquet", "application/x-npz", "application/octet-stream"),
+)
+
+router = APIRouter(prefix=HERE.path, tags=["datasets"])
 
 
 @router.post(
@@ -28,14 +37,14 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
     operation_id="datasets_create",
     summary="Upload a data set",
     response_model=UploadedDataset,
-    responses=UPLOAD_PROBLEMS,
-    openapi_extra=POSTED_FILE,
+    responses=upload_problems("It cannot be told whether this is CSV, Parquet or npz."),
+    openapi_extra=POSTED,
 )
 async def create_dataset(
     upload: GivenUpload,
     store: GivenStore,
     settings: GivenSettings,
-    name: Annotated[str | None, Query(max_length=200, description="What to call it, such as `people.csv`.")] = None,
+    name: UploadName = None,
     key: IdempotencyKey = None,
 ) -> Response:
     """Take a CSV, Parquet or npz file in, as large as the service allows. What is in it is looked at when a spec uses it.
@@ -44,7 +53,7 @@ async def create_dataset(
     """
     with in_query():
         refuse_unstorable({"/name": [name or ""]})
-    taken = await run_in_threadpool(store_upload, store, settings, upload, name, key)
+    taken = await run_in_threadpool(store_upload, store, settings, HERE, upload, name, key)
     return Response(taken.body, taken.status, taken.headers, "application/json")
 
 
@@ -58,8 +67,8 @@ async def create_dataset(
 def list_all(request: Request, store: GivenStore, asked: Annotated[Paging, Query()]) -> Response:
     """List data sets, newest first. The `Link` header and `next_cursor` lead to the next page."""
     with store.reading() as reader, in_query():
-        page = list_datasets(reader, cursor=asked.cursor, limit=asked.limit)
-    return answer_page(page.model_copy(update={"items": [dataset_with_links(one) for one in page.items]}), request)
+        page = DATASETS.list_page(reader, cursor=asked.cursor, limit=asked.limit)
+    return answer_uploads(page, HERE.path, request)
 
 
 @router.get(
@@ -72,7 +81,7 @@ def list_all(request: Request, store: GivenStore, asked: Annotated[Paging, Query
 def show_dataset(dataset_id: DatasetId, store: GivenStore) -> Response:
     """Show what is known of a data set; its content is not sent back."""
     with store.reading() as reader:
-        return answer(dataset_with_links(find_dataset(reader, dataset_id)))
+        return answer(upload_with_links(DATASETS.find(reader, dataset_id), HERE.path))
 
 
 @router.delete(
@@ -85,5 +94,5 @@ def show_dataset(dataset_id: DatasetId, store: GivenStore) -> Response:
 def remove_dataset(dataset_id: DatasetId, store: GivenStore) -> Response:
     """Delete a data set. While a live job trains on it that is a 409 `dataset_in_use`; of ended jobs all is kept."""
     with store.writing() as writer:
-        delete_dataset(writer, dataset_id)
+        DATASETS.delete(writer, dataset_id)
     return Response(None, 204)

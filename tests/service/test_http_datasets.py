@@ -18,8 +18,8 @@ import pytest
 from gradclinic.contract.uploaded import UploadedDataset
 from gradclinic.errors import NotFound
 from service import submission
-from store.datasets import delete_dataset
 from store.jobs import count_queued
+from store.uploads import DATASETS
 from tests.service.hands import SPEC, Service
 
 TABLE = b"x,z,y\n" + b"".join(b"%d,%d,%s\n" % (row, -row, b"abc"[row % 3 : row % 3 + 1]) for row in range(30))
@@ -201,7 +201,7 @@ def test_a_data_set_that_goes_while_a_spec_is_checked_is_missed(
 
     def delete_then_count(reader: Any) -> int:
         with suppress(NotFound):
-            delete_dataset(reader, deleted)
+            DATASETS.delete(reader, deleted)
         return count_queued(reader)
 
     monkeypatch.setattr(submission, "count_queued", delete_then_count)

@@ -12,11 +12,11 @@ import pytest
 from gradclinic.contract.job import Job
 from gradclinic.contract.parse import parse_spec
 from store.bell import TASK_TRAIN
-from store.datasets import add_dataset, delete_dataset
 from store.jobs import add_job, find_job
 from store.settings import Settings
 from store.tables import datasets
 from store.transactions import Store
+from store.uploads import DATASETS
 from tests.worker.conftest import DOCUMENT
 from worker.app import make_app
 
@@ -43,7 +43,7 @@ def train(settings_for: Callable[..., Settings], store: Store, tmp_path: Path) -
 
 def test_an_upload_is_trained_on(train: Callable[..., Job], store: Store):
     with store.writing() as writer:
-        dataset_id = add_dataset(writer, name="t.csv", kind="csv", content=io.BytesIO(TABLE)).id
+        dataset_id = DATASETS.add(writer, name="t.csv", kind="csv", content=io.BytesIO(TABLE)).id
     job = train({"type": "table", "dataset": dataset_id, "target": "y"})
     assert (job.status, job.error) == ("succeeded", None)
 
@@ -76,8 +76,8 @@ def test_a_file_with_more_classes_than_when_it_was_posted_fails_the_job_at_its_p
 
 def test_an_upload_deleted_meanwhile_fails_the_job_in_words(train: Callable[..., Job], store: Store):
     with store.writing() as writer:
-        dataset_id = add_dataset(writer, name="t.csv", kind="csv", content=io.BytesIO(TABLE)).id
-        delete_dataset(writer, dataset_id)
+        dataset_id = DATASETS.add(writer, name="t.csv", kind="csv", content=io.BytesIO(TABLE)).id
+        DATASETS.delete(writer, dataset_id)
     job = train({"type": "table", "dataset": dataset_id, "target": "y"})
     assert job.error is not None
     assert dataset_id in job.error.detail
@@ -85,7 +85,7 @@ def test_an_upload_deleted_meanwhile_fails_the_job_in_words(train: Callable[...,
 
 def test_a_damaged_upload_is_our_fault_and_never_trained_on(train: Callable[..., Job], store: Store):
     with store.writing() as writer:
-        dataset_id = add_dataset(writer, name="t.csv", kind="csv", content=io.BytesIO(TABLE)).id
+        dataset_id = DATASETS.add(writer, name="t.csv", kind="csv", content=io.BytesIO(TABLE)).id
         writer.connection.execute(datasets.update().values(sha256="0" * 64))
     job = train({"type": "table", "dataset": dataset_id, "target": "y"})
     assert job.error is not None

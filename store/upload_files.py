@@ -1,4 +1,4 @@
-"""Uploaded data sets as files of this host: copied out of the database at their first use, and shared by all processes."""
+"""Uploads as files of this host: copied out of the database at their first use, and shared by all processes."""
 
 from __future__ import annotations
 
@@ -9,47 +9,49 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import structlog
 
+from gradclinic.contract.uploaded import Upload
 from gradclinic.files import Files
-from store.datasets import chunks_of_dataset, find_dataset
 from store.settings import Settings
 from store.transactions import Store
+from store.uploads import DATASETS, Uploads
 
 logger = structlog.get_logger(__name__)
 
 CACHE_BYTES = 8 * 1024**3
-"""Copies that are kept; beyond, those go that were not used for the longest."""
+"""Copies that are kept of each sort; beyond, those go that were not used for the longest."""
 
 UNTOUCHED_SECONDS = 3600.0
 """A copy used more recently stays in any case: a training may be just about to open it."""
 
 
-class DatasetFiles:
+class UploadFiles:
     """The copies in one folder, each named by the checksum of its content, so that it never has to be renewed."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, uploads: Uploads[Any], folder: Path) -> None:
         self._store = store
+        self._uploads = uploads
         self._folder = folder
 
-    def path_of(self, dataset_id: str) -> Path:
-        """Return the file of a data set, copied here if it is not there yet.
+    def path_of(self, upload_id: str) -> Path:
+        """Return the file of an upload, copied here if it is not there yet.
 
         Raises:
             NotFound: There is none with that id.
             OSError: It cannot be written here.
         """
         with self._store.reading() as reader:
-            found = find_dataset(reader, dataset_id)
+            found: Upload = self._uploads.find(reader, upload_id)
             path = self._folder / found.sha256
             try:
                 os.utime(path)
             except FileNotFoundError:
                 self._make_room(found.size)
-                _write(path, chunks_of_dataset(reader, dataset_id), found.sha256)
-                logger.info("dataset_copied", dataset_id=dataset_id, size=found.size)
+                _write(path, self._uploads.chunks_of(reader, upload_id), found.sha256)
+                logger.info("upload_copied", sort=self._uploads.sort, id=upload_id, size=found.size)
         return path
 
     def _make_room(self, size: int) -> None:
@@ -64,9 +66,10 @@ class DatasetFiles:
 
 
 def make_files(store: Store, settings: Settings) -> Files:
-    """Make what finds the files of data sets, for a service or a worker: the data root's, and the uploaded ones."""
-    copies = DatasetFiles(store, settings.data_dir.resolve() / "cache" / "datasets")
-    return Files(settings.data_root, copies.path_of, max_numbers=settings.limits.max_data)
+    """Make what finds files, for a service or a worker: those under the data root, and the uploaded ones."""
+    cache = settings.data_dir.resolve() / "cache"
+    datasets = UploadFiles(store, DATASETS, cache / "datasets")
+    return Files(settings.data_root, datasets.path_of, max_numbers=settings.limits.max_data)
 
 
 def _copies_in(folder: Path) -> Iterator[tuple[float, int, Path]]:
@@ -94,4 +97,4 @@ def _copy(chunks: Iterable[bytes], file: IO[bytes], sha256: str) -> None:
         digest.update(chunk)
         file.write(chunk)
     if digest.hexdigest() != sha256:
-        raise RuntimeError(f"What the database holds of the data set with the checksum {sha256} is not that.")
+        raise RuntimeError(f"What the database holds of the upload with the checksum {sha256} is not that.")

@@ -126,6 +126,7 @@ runs = Table(
     Column("facts", Text),
     Column("name", String(200)),  # of an external run; the others bear their job's
     Column("labels", Text),  # likewise, as JSON
+    Column("thresholds", Text),  # likewise; those of the others stand in their job's spec
     Index(None, "created_at", "id"),
 )
 
@@ -157,6 +158,7 @@ external_chunks = Table(
     _id("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("sha256", String(64), nullable=False),
+    Column("numbers", BigInteger, nullable=False, server_default="0"),  # recorded in it
 )
 
 diagnoses = Table(

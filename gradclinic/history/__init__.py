@@ -2,9 +2,10 @@
 
 from gradclinic.history.codec import HEADER_BYTES, decode_table, encode_table, peek_table
 from gradclinic.history.facts import LayerFacts, RunError, RunFacts, Trivial
-from gradclinic.history.history import WHOLE_STEP, History, SignalTable, column_name, concatenate
+from gradclinic.history.history import CHUNK_STEPS, WHOLE_STEP, History, SignalTable, column_name, concatenate
 
 __all__ = [
+    "CHUNK_STEPS",
     "HEADER_BYTES",
     "WHOLE_STEP",
     "History",

@@ -18,6 +18,10 @@ from gradclinic.history.facts import RunFacts
 WHOLE_STEP = ""
 """The subject of a signal that belongs to the step and not to a layer, such as the loss."""
 
+CHUNK_STEPS = 128
+"""Steps of one part of a history wherever it goes in parts: from a recorder, into the store, out of it, into a file. A
+power of two, so that the cells of overviews (32 steps, 128, 512, ...) end where chunks do."""
+
 
 @dataclass(frozen=True)
 class SignalTable:

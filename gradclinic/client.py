@@ -20,7 +20,7 @@ from gradclinic.contract.diagnosis import Diagnosis, Health
 from gradclinic.contract.job import LIVE, Job, JobStatus, Page, Run
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.sweep import Sweep, SweepSummary
-from gradclinic.contract.uploaded import UploadedDataset
+from gradclinic.contract.uploaded import UploadedArtifact, UploadedDataset
 
 RESTART_SECONDS = 30.0
 """How long `wait` puts up with a service that is gone: long enough for a restart or a new release of it."""
@@ -240,18 +240,7 @@ class Client:
         Raises:
             OSError: The file cannot be read.
         """
-        with Path(path).open("rb") as content:
-            digest = base64.b64encode(hashlib.file_digest(content, "sha256").digest()).decode()
-            headers = {
-                "Content-Digest": f"sha-256=:{digest}:",
-                "Content-Type": "application/octet-stream",
-                "Idempotency-Key": str(uuid.uuid4()),
-            }
-            asked = {"name": name or Path(path).name}
-            answer = self._connection.send(
-                "POST", "/v1/datasets", content=content, params=asked, headers=headers, hold=UPLOAD_SECONDS
-            )
-        return read_as(UploadedDataset, answer)
+        return read_as(UploadedDataset, self._post_file("/v1/datasets", Path(path), name))
 
     def dataset(self, dataset_id: str) -> UploadedDataset:
         """Read what is known of an uploaded data set."""
@@ -265,6 +254,41 @@ class Client:
     def delete_dataset(self, dataset_id: str) -> None:
         """Delete an uploaded data set that no live job trains on."""
         self._connection.send("DELETE", path_of("datasets", dataset_id))
+
+    def upload_artifact(self, path: Path | str, *, name: str | None = None) -> UploadedArtifact:
+        """Upload a model that `gradclinic.export.export_artifact` wrote; specs name it by the `id` that comes back:
+        `"model": {"type": "graph", "artifact": id}`. Without a name it is called as the file is.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        return read_as(UploadedArtifact, self._post_file("/v1/artifacts", Path(path), name))
+
+    def artifact(self, artifact_id: str) -> UploadedArtifact:
+        """Read what is known of an uploaded artifact."""
+        return read_as(UploadedArtifact, self._connection.send("GET", path_of("artifacts", artifact_id)))
+
+    def artifacts(self, *, cursor: str | None = None, limit: int = 50) -> Page[UploadedArtifact]:
+        """List uploaded artifacts, newest first; pass a page's `next_cursor` on to get the next one."""
+        asked = {"cursor": cursor, "limit": limit}
+        return read_as(Page[UploadedArtifact], self._connection.send("GET", "/v1/artifacts", params=asked))
+
+    def delete_artifact(self, artifact_id: str) -> None:
+        """Delete an uploaded artifact that no live job trains."""
+        self._connection.send("DELETE", path_of("artifacts", artifact_id))
+
+    def _post_file(self, address: str, path: Path, name: str | None) -> httpx2.Response:
+        with path.open("rb") as content:
+            digest = base64.b64encode(hashlib.file_digest(content, "sha256").digest()).decode()
+            headers = {
+                "Content-Digest": f"sha-256=:{digest}:",
+                "Content-Type": "application/octet-stream",
+                "Idempotency-Key": str(uuid.uuid4()),
+            }
+            asked = {"name": name or path.name}
+            return self._connection.send(
+                "POST", address, content=content, params=asked, headers=headers, hold=UPLOAD_SECONDS
+            )
 
     def _held_sweep(self, sweep_id: str, hold: int) -> Sweep:
         headers = {"Prefer": f"wait={hold}"} if hold else {}

@@ -18,7 +18,7 @@ from service.keys import KeyRing, require_key
 from service.logs import ensure_log
 from service.openapi import TAGS, document_openapi, v1_problems
 from service.problems import register_handlers
-from service.routes import catalogues, datasets, docs, jobs, probes, runs, schema, specs, sweeps
+from service.routes import artifacts, catalogues, datasets, docs, jobs, probes, runs, schema, specs, sweeps
 from store.bell import Bell
 from store.engine import make_engine
 from store.schema import ensure_schema
@@ -30,7 +30,16 @@ VERSION = "0.1.0"
 HISTORY_READS = 2
 """Histories that are read at once. One of the largest takes some hundred megabytes while it is written."""
 
-V1_ROUTES = (jobs.router, sweeps.router, runs.router, datasets.router, specs.router, catalogues.router, schema.router)
+V1_ROUTES = (
+    jobs.router,
+    sweeps.router,
+    runs.router,
+    datasets.router,
+    artifacts.router,
+    specs.router,
+    catalogues.router,
+    schema.router,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gradclinic.cli.artifacts import make_artifacts_app
 from gradclinic.cli.datasets import make_datasets_app
 from gradclinic.cli.histories import history
 from gradclinic.cli.jobs import apply, cancel, delete, show, submit, wait
@@ -50,6 +51,7 @@ def make_app() -> typer.Typer:
     for command in COMMANDS:
         app.command(cls=FlagsCommand)(command)
     app.add_typer(make_datasets_app(), name="datasets")
+    app.add_typer(make_artifacts_app(), name="artifacts")
     app.callback()(_with_version)
     return app
 

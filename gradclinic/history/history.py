@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +109,47 @@ class History:
             if wanted is None or name in wanted
         }
         return History({name: table for name, table in tables.items() if table.subjects}, self.facts)
+
+    def to_arrow(self) -> Any:
+        """Return this as a `pyarrow.Table`, one row a step; see `gradclinic.history.arrow`, an extra."""
+        from gradclinic.history.arrow import to_arrow  # noqa: PLC0415 - arrow.py makes histories: at the top it would be a circle
+
+        return to_arrow(self)
+
+    def to_pandas(self) -> Any:
+        """Return this as a `pandas.DataFrame` with the columns of `to_arrow`."""
+        from gradclinic.history.arrow import to_pandas  # noqa: PLC0415 - likewise
+
+        return to_pandas(self)
+
+    @staticmethod
+    def from_arrow(table: Any) -> History:
+        """Read what `to_arrow` made, or any `pyarrow.Table` with a column `step` and columns of numbers.
+
+        Raises:
+            InvalidHistory: It is no history.
+        """
+        from gradclinic.history.arrow import from_arrow  # noqa: PLC0415 - likewise
+
+        return from_arrow(table)
+
+    def save(self, path: Path | str) -> None:
+        """Write this into an Arrow file, which `load` and everything else that knows Arrow can read."""
+        from gradclinic.history.arrow import save_history  # noqa: PLC0415 - likewise
+
+        save_history(self, path)
+
+    @staticmethod
+    def load(path: Path | str) -> History:
+        """Read what `save` wrote, or what the service sent as Arrow.
+
+        Raises:
+            InvalidHistory: It is no history, or damaged.
+            OSError: The file cannot be read.
+        """
+        from gradclinic.history.arrow import load_history  # noqa: PLC0415 - likewise
+
+        return load_history(path)
 
 
 def column_name(subject: str, signal: str) -> str:

@@ -175,7 +175,7 @@ def batch_of(rows: Rows, columns: Columns, schema: Any) -> Any:
     recorded = rows.recorded.T
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         narrow = by_column.astype(np.float32)
-    is_full: npt.NDArray[np.bool_] = recorded.all(axis=1)
+    is_full = [bool(here.all()) for here in recorded]
     arrays = [pa.array(rows.steps)]
     for place, is_wide in enumerate(columns.is_wide):
         values = by_column[place] if is_wide else narrow[place]

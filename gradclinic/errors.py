@@ -8,6 +8,9 @@ GradclinicError
 │   ├── DiagnosisNotReady    the baseline is not trained yet: ask again later
 │   ├── NoDiagnosis          the job ended without one
 │   ├── JobIsLive            a live job cannot be deleted
+│   ├── RunEnded             an external run that has ended takes nothing more
+│   ├── ChunkOutOfOrder      a chunk of a history left one out, or came twice with other content
+│   ├── RunBelongsToJob      a job's run is written by workers, and goes with its job
 │   └── UploadInUse          what a live job trains on cannot be deleted
 │       ├── DatasetInUse     a data set
 │       └── ArtifactInUse    an artifact
@@ -63,7 +66,7 @@ class NotFound(GradclinicError):
     code = "not_found"
 
     def __init__(self, kind: str, id: str) -> None:
-        where = f"/v1/{kind}s" if kind in {"sweep", "dataset", "artifact"} else "/v1/jobs"
+        where = f"/v1/{kind}s" if kind in {"run", "sweep", "dataset", "artifact"} else "/v1/jobs"
         super().__init__(f"There is no {kind} {id!r}. It may have been deleted; `GET {where}` lists what there is.")
 
 
@@ -111,6 +114,33 @@ class ArtifactInUse(UploadInUse):
     """A job that is still queued or at work trains the artifact."""
 
     code = "artifact_in_use"
+
+
+class RunEnded(Conflict):
+    """The external run has ended, and what is asked would change it."""
+
+    code = "run_ended"
+
+
+class ChunkOutOfOrder(Conflict):
+    """A chunk of a history does not follow those received. `faults` names the number that would."""
+
+    code = "chunk_out_of_order"
+
+    def __init__(self, detail: str, expected: int) -> None:
+        self.faults = (Fault("/query/chunk", detail, str(expected)),)
+        super().__init__(detail)
+
+
+class RunBelongsToJob(Conflict):
+    """The run is a job's own: workers alone write it, and it goes when its job does."""
+
+    code = "run_belongs_to_job"
+
+    def __init__(self, run_id: str, job_id: str) -> None:
+        super().__init__(
+            f"Run {run_id} belongs to job {job_id}, and only an external run can be changed or deleted alone."
+        )
 
 
 class KeyReused(GradclinicError):

@@ -106,6 +106,8 @@ def run_with_links(run: Run) -> Run:
     links = {"self": here, "history": f"{here}/history", "diagnosis": f"{here}/diagnosis"}
     if run.job_id is not None:
         links["job"] = f"/v1/jobs/{run.job_id}"
+    elif run.status == "training":
+        links["finish"] = f"{here}/finish"
     return run.model_copy(update={"links": links})
 
 

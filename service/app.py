@@ -18,7 +18,7 @@ from service.keys import KeyRing, require_key
 from service.logs import ensure_log
 from service.openapi import TAGS, document_openapi, v1_problems
 from service.problems import register_handlers
-from service.routes import artifacts, catalogues, datasets, docs, jobs, probes, runs, schema, specs, sweeps
+from service.routes import artifacts, catalogues, datasets, docs, external, jobs, probes, runs, schema, specs, sweeps
 from store.bell import Bell
 from store.engine import make_engine
 from store.schema import ensure_schema
@@ -30,9 +30,16 @@ VERSION = "0.1.0"
 HISTORY_READS = 2
 """Histories that are read at once. One of the largest takes some hundred megabytes while it is written."""
 
+HISTORY_WRITES = 2
+"""Posted chunks of histories that are unpacked at once. One of the largest takes some hundred megabytes."""
+
+JUDGEMENTS = 1
+"""External runs that are judged at once. One of the longest takes about a gigabyte, and most take milliseconds."""
+
 V1_ROUTES = (
     jobs.router,
     sweeps.router,
+    external.router,
     runs.router,
     datasets.router,
     artifacts.router,
@@ -71,6 +78,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.files = make_files(app.state.store, settings)
     app.state.bell = Bell(settings.broker_url, settings.broker_prefix)
     app.state.history_reads = CapacityLimiter(HISTORY_READS)
+    app.state.history_writes = CapacityLimiter(HISTORY_WRITES)
+    app.state.judgements = CapacityLimiter(JUDGEMENTS)
     try:
         await run_in_threadpool(ensure_schema, engine)
         # The first model resolved in a process costs torch most of a second of imports: before the first caller, then.

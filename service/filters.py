@@ -11,6 +11,15 @@ from store.jobs import list_jobs
 from store.transactions import Reader
 
 
+def check_labels(labels: list[str]) -> list[str]:
+    """Refuse labels to filter by that are not `key:value`, or have a key twice."""
+    if any(":" not in label for label in labels):
+        raise ValueError("key:value, such as team:vision")
+    if len({label.split(":", 1)[0] for label in labels}) < len(labels):
+        raise ValueError("each key once")
+    return labels
+
+
 class Filters(Paging):
     """Which jobs, and how many at once."""
 
@@ -22,14 +31,7 @@ class Filters(Paging):
         default_factory=list, max_length=32, description="Only jobs with this label, `key:value`; all of several."
     )
 
-    @field_validator("label")
-    @classmethod
-    def _has_one_key_each(cls, labels: list[str]) -> list[str]:
-        if any(":" not in label for label in labels):
-            raise ValueError("key:value, such as team:vision")
-        if len({label.split(":", 1)[0] for label in labels}) < len(labels):
-            raise ValueError("each key once")
-        return labels
+    _checked = field_validator("label")(check_labels)
 
     def list_jobs(self, reader: Reader) -> Page[Job]:
         """Return the page that these filters ask for.

@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from gradclinic.contract.external import FinishedRun, NewRun
 from gradclinic.contract.spec import JobSpec
 from gradclinic.contract.sweep import SweepSpec
+from gradclinic.history.packed import MEDIA_TYPE as PACKED
 from service.examples import DEEP_SIGMOID, SWEEP
 from service.problems import MEDIA_TYPE, Problem
 
@@ -65,6 +67,72 @@ POSTED_SWEEP: dict[str, Any] = _posted(
 )
 """For `openapi_extra` of the route that takes a sweep."""
 
+POSTED_RUN: dict[str, Any] = _posted(
+    "NewRun",
+    "A training that begins. An empty object is enough.",
+    {"nightly": {"summary": "A name to find it by", "value": {"name": "nightly", "labels": {"team": "vision"}}}},
+)
+"""For `openapi_extra` of the route that takes a run from outside."""
+
+POSTED_END: dict[str, Any] = _posted(
+    "FinishedRun",
+    "How it ended.",
+    {
+        "succeeded": {"summary": "It came to its end", "value": {"status": "succeeded"}},
+        "failed": {
+            "summary": "It raised",
+            "value": {
+                "status": "failed",
+                "error": {"step": 120, "type": "RuntimeError", "message": "CUDA out of memory"},
+            },
+        },
+    },
+)
+"""For `openapi_extra` of the route that ends a run from outside."""
+
+POSTED_PART: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A part of the history: the JSON that `GET` gives of it, or our client's packed form.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["steps", "columns"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "steps": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+                        "columns": {
+                            "type": "object",
+                            "description": 'By `<layer or parameter>/<signal>`: as many values as steps. "NaN", "Infinity" and '
+                            '"-Infinity" are numbers too, null is what was not recorded.',
+                            "additionalProperties": {
+                                "type": "array",
+                                "items": {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "null"}]},
+                            },
+                        },
+                        "facts": {"$ref": REFERENCE.format(model="ExternalFacts")},
+                    },
+                },
+                "examples": {
+                    "two steps": {
+                        "value": {
+                            "steps": [0, 1],
+                            "columns": {
+                                "loss": [2.3, "NaN"],
+                                "fc.weight/grad_norm": [0.5, 0.4],
+                                "grad_norm": [0.5, 0.4],
+                            },
+                        }
+                    }
+                },
+            },
+            PACKED: {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+"""For `openapi_extra` of the route that takes a chunk of a history."""
+
 SWEEP_TABLE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The sweep; as CSV its table, with a column for each pointer.",
@@ -114,7 +182,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
     )
     schemas: dict[str, Any] = document["components"]["schemas"]
-    for model in (JobSpec, SweepSpec, Problem):
+    for model in (JobSpec, SweepSpec, NewRun, FinishedRun, Problem):
         schema = model.model_json_schema(ref_template=REFERENCE)
         for name, definition in (*schema.pop("$defs", {}).items(), (model.__name__, schema)):
             if schemas.setdefault(name, definition) != definition:

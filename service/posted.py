@@ -42,11 +42,16 @@ async def read_body(request: Request) -> bytes:
         BodyTooLarge: It is larger than `MAX_BODY_BYTES`.
         BodyTimeout: It does not arrive in time.
     """
-    _check_content(request)
+    return await read_json_body(request, MAX_BODY_BYTES)
+
+
+async def read_json_body(request: Request, limit: int) -> bytes:
+    """Read the body of a JSON request of at most `limit` bytes; see `read_body`."""
+    check_json(request)
     seconds: float = request.app.state.settings.body_seconds
     try:
         async with asyncio.timeout(seconds):
-            return b"".join([piece async for piece in pieces_of(request, MAX_BODY_BYTES)])
+            return b"".join([piece async for piece in pieces_of(request, limit)])
     except TimeoutError:
         message = f"The body did not arrive within {seconds:g} seconds, which is how long it is waited for."
         raise BodyTimeout(message) from None
@@ -70,9 +75,19 @@ def accept_document(document: Any, limits: Limits, files: Files | None = None) -
     return Accepted(document, *check_document(document, limits, files))
 
 
-def _check_content(request: Request) -> None:
+def is_json(request: Request) -> bool:
+    """Tell whether the body is said to be JSON."""
+    return _JSON.fullmatch(request.headers.get("content-type", "")) is not None
+
+
+def check_json(request: Request) -> None:
+    """Refuse a body that is not sent as plain JSON.
+
+    Raises:
+        UnsupportedContent: It is not.
+    """
     kind = request.headers.get("content-type", "")
-    if not _JSON.fullmatch(kind):
+    if not is_json(request):
         came = f"{kind[:80]!r} came" if kind else "none came"
         raise UnsupportedContent(f"The body has to be JSON, with `Content-Type: application/json`; {came}.")
     check_encoding(request)

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from gradclinic.contract.naming import pointer
 from gradclinic.errors import (
     ArtifactInUse,
+    ChunkOutOfOrder,
     Conflict,
     DatasetInUse,
     DiagnosisNotReady,
@@ -28,6 +29,8 @@ from gradclinic.errors import (
     KeyReused,
     NoDiagnosis,
     NotFound,
+    RunBelongsToJob,
+    RunEnded,
 )
 from service.errors import (
     BodyTimeout,
@@ -56,6 +59,9 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     JobIsLive: (409, "The job is live"),
     DatasetInUse: (409, "The data set is in use"),
     ArtifactInUse: (409, "The artifact is in use"),
+    RunEnded: (409, "The run has ended"),
+    ChunkOutOfOrder: (409, "Another chunk is expected"),
+    RunBelongsToJob: (409, "The run is a job's"),
     Conflict: (409, "Not in this state"),
     KeyReused: (422, "The idempotency key was used with another body"),
     InvalidParameter: (422, "A parameter is not valid"),
@@ -144,7 +150,7 @@ def handle_known(request: Request, error: Exception) -> Response:
     if found is None:
         raise error
     status, title = found
-    faults = error.faults if isinstance(error, InvalidSpec | InvalidParameter) else ()
+    faults = error.faults if isinstance(error, InvalidSpec | InvalidParameter | ChunkOutOfOrder) else ()
     return problem_response(
         request_id_of(request),
         status=status,

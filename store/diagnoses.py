@@ -19,9 +19,14 @@ def save_diagnosis(writer: Writer, claim: Claim, diagnosis: Diagnosis) -> None:
         LeaseLost: The claim no longer holds.
     """
     write_fenced(writer, claim, health=diagnosis.health, version=jobs.c.version + 1)
-    writer.connection.execute(delete(diagnoses).where(diagnoses.c.run_id == claim.run_id))
+    write_diagnosis(writer, claim.run_id, diagnosis)
+
+
+def write_diagnosis(writer: Writer, run_id: str, diagnosis: Diagnosis) -> None:
+    """Keep the diagnosis of a run that the caller holds, in place of one from before."""
+    writer.connection.execute(delete(diagnoses).where(diagnoses.c.run_id == run_id))
     writer.connection.execute(
-        insert(diagnoses).values(run_id=claim.run_id, created_at=writer.now(), document=diagnosis.model_dump_json())
+        insert(diagnoses).values(run_id=run_id, created_at=writer.now(), document=diagnosis.model_dump_json())
     )
 
 
@@ -44,4 +49,6 @@ def find_diagnosis(reader: Reader, run_id: str) -> Diagnosis:
     # A run ends a moment before it is diagnosed; as long as its job still trains, the diagnosis is on its way.
     if row.status in ("queued", "training") or row.job_status in ("queued", "training"):
         raise DiagnosisNotReady(f"Run {run_id} is not trained and diagnosed yet; ask again in a second.")
+    if row.job_status is None:
+        raise NoDiagnosis(f"Run {run_id} ended as {row.status}, and nothing of it was recorded that could be judged.")
     raise NoDiagnosis(f"Run {run_id} ended as {row.status}, without a diagnosis. Its job's `error` may tell why.")

@@ -1,18 +1,23 @@
-"""Runs: finding and ending them. Their signals are kept by `histories.py`."""
+"""Runs: finding, listing and ending them. Their signals are kept by `histories.py`, external ones by `external.py`."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
 
 from gradclinic.contract.diagnosis import Health, Outcome
-from gradclinic.contract.job import Run
+from gradclinic.contract.job import Page, Run, RunKind, RunStatus
 from gradclinic.errors import NotFound
 from store.claim import Claim, write_fenced
 from store.ids import is_id
+from store.pages import rows_of_page
 from store.status import move_run
-from store.tables import jobs, runs
+from store.tables import external_chunks, jobs, runs
+from store.tables import labels as job_labels
+from store.texts import refuse_unstorable
 from store.transactions import Reader, Writer
 
 
@@ -25,7 +30,31 @@ def find_run(reader: Reader, run_id: str) -> Run:
     row = reader.connection.execute(_runs().where(runs.c.id == run_id)).one_or_none() if is_id(run_id) else None
     if row is None:
         raise NotFound("run", run_id)
-    return _run_from(row)
+    return _runs_from(reader, [row])[0]
+
+
+def list_runs(  # noqa: PLR0913 - the parameters of the HTTP list
+    reader: Reader,
+    *,
+    kind: RunKind | None = None,
+    status: RunStatus | None = None,
+    labels: Mapping[str, str] | None = None,
+    name: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page[Run]:
+    """Return a page of runs, newest first; those of jobs bear their jobs' names and labels.
+
+    Raises:
+        InvalidSpec: The cursor is none of ours, or a filter holds a character that no database can.
+    """
+    wanted = labels or {}
+    refuse_unstorable({"/name": [name or ""], "/label": [text for pair in wanted.items() for text in pair]})
+    given = ((runs.c.kind, kind), (runs.c.status, status), (func.coalesce(runs.c.name, jobs.c.name), name))
+    conditions: list[ColumnElement[bool]] = [column == value for column, value in given if value is not None]
+    conditions += [_has_label(key, value) for key, value in wanted.items()]
+    rows, more = rows_of_page(reader, runs, *conditions, cursor=cursor, limit=limit, query=_runs())
+    return Page[Run](items=_runs_from(reader, rows), next_cursor=more)
 
 
 def runs_of_job(reader: Reader, job_id: str) -> list[Run]:
@@ -38,7 +67,7 @@ def runs_of_job(reader: Reader, job_id: str) -> list[Run]:
     rows = reader.connection.execute(query).all() if is_id(job_id) else []
     if not rows:  # a job without a run does not exist: they are made together
         raise NotFound("job", job_id)
-    return [_run_from(row) for row in rows]
+    return _runs_from(reader, rows)
 
 
 def baseline_of(reader: Reader, job_id: str) -> Run:
@@ -51,7 +80,7 @@ def baseline_of(reader: Reader, job_id: str) -> Run:
     row = reader.connection.execute(query).one_or_none() if is_id(job_id) else None
     if row is None:
         raise NotFound("job", job_id)
-    return _run_from(row)
+    return _runs_from(reader, [row])[0]
 
 
 def finish_run(writer: Writer, claim: Claim, outcome: Outcome, health: Health | None) -> None:
@@ -65,18 +94,42 @@ def finish_run(writer: Writer, claim: Claim, outcome: Outcome, health: Health | 
 
 
 def _runs() -> Select[Any]:
-    return select(*(column for column in runs.c if column is not runs.c.facts))  # facts may be long, and no one asked
+    own = [column for column in runs.c if column is not runs.c.facts]  # facts may be long, and no one asked
+    received = select(func.count()).where(external_chunks.c.run_id == runs.c.id).scalar_subquery()
+    columns = (*own, jobs.c.name.label("job_name"), received.label("chunks"))
+    return select(*columns).select_from(runs.outerjoin(jobs, jobs.c.id == runs.c.job_id))
 
 
-def _run_from(row: Row[Any]) -> Run:
+def _has_label(key: str, value: str) -> ColumnElement[bool]:
+    of_job = exists().where(job_labels.c.job_id == runs.c.job_id, job_labels.c.key == key, job_labels.c.value == value)
+    # The text as it was written: a quote inside a key or value is escaped there, so that nothing else looks like it. Not by
+    # LIKE, which takes a small letter for a large one in SQLite.
+    pair = json.dumps({key: value}, separators=(",", ":"))[1:-1]
+    of_run = and_(runs.c.labels.is_not(None), func.replace(runs.c.labels, pair, "") != runs.c.labels)
+    return or_(of_job.correlate(runs), of_run)
+
+
+def _runs_from(reader: Reader, rows: Sequence[Row[Any]]) -> list[Run]:
+    of_jobs: dict[str, dict[str, str]] = {}
+    if job_ids := {row.job_id for row in rows if row.job_id is not None}:
+        query = select(job_labels).where(job_labels.c.job_id.in_(job_ids)).order_by(job_labels.c.key)
+        for label in reader.connection.execute(query):
+            of_jobs.setdefault(label.job_id, {})[label.key] = label.value
+    return [_run_from(row, of_jobs.get(row.job_id, {})) for row in rows]
+
+
+def _run_from(row: Row[Any], labels_of_job: dict[str, str]) -> Run:
     return Run(
         id=row.id,
         job_id=row.job_id,
         kind=row.kind,
         status=row.status,
         health=row.health,
+        name=row.job_name if row.name is None else row.name,
+        labels=labels_of_job if row.labels is None else json.loads(row.labels),
         seed=row.seed,
         steps_done=row.steps_done,
+        chunks=row.chunks if row.kind == "external" else None,
         outcome=None if row.outcome is None else Outcome.model_validate_json(row.outcome),
         created_at=row.created_at,
         started_at=row.started_at,

@@ -66,8 +66,13 @@ class Run(ResultModel):
     kind: RunKind
     status: RunStatus
     health: Health | None
-    seed: int
+    name: str | None = Field(None, description="Its own where it is external, else its job's.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Likewise.")
+    seed: int | None = Field(description="null for an external run, whose seed nobody told.")
     steps_done: int = Field(description="Steps whose history is stored.")
+    chunks: int | None = Field(
+        None, description="Of an external run, how many chunks of its history were received: the number of the next."
+    )
     outcome: Outcome | None
     created_at: datetime
     started_at: datetime | None

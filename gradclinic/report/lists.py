@@ -31,7 +31,7 @@ def render_runs(runs: Sequence[Run]) -> RenderableType:
         return Text("The job has no runs.")
     table = _table("run", "kind", "status", "health", "seed", "steps", "outcome")
     for run in runs:
-        numbers = (str(run.seed), str(run.steps_done))
+        numbers = ("" if run.seed is None else str(run.seed), str(run.steps_done))
         table.add_row(foreign(run.id), run.kind, run.status, _health(run.health), *numbers, _outcome(run))
     return table
 

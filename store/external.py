@@ -1,0 +1,250 @@
+"""Runs from outside: begun, filled chunk by chunk, ended and deleted by whoever trains. Judging them is not done here.
+
+Chunks are numbered from 0 by who sends them, so that one that comes twice is seen to be the same, and one that is
+missing is missed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import delete, func, insert, select, tuple_, update
+
+from gradclinic.contract.diagnosis import Diagnosis
+from gradclinic.contract.external import LAST_STEP, MAX_SIGNALS, NewRun
+from gradclinic.contract.job import Run, RunStatus
+from gradclinic.errors import ChunkOutOfOrder, Fault, InvalidSpec, NotFound, RunBelongsToJob, RunEnded
+from gradclinic.history import History, RunFacts, SignalTable, decode_table, encode_table
+from gradclinic.history.check import column_of, numbers_in
+from store.diagnoses import write_diagnosis
+from store.ids import is_id, new_id
+from store.runs import find_run
+from store.status import move_run
+from store.tables import external_chunks, history_chunks, runs
+from store.transactions import Reader, Writer
+
+ATTEMPT = 1
+"""An external run has one: what its uploader repeats is told by the numbers of its chunks."""
+
+
+def add_external_run(writer: Writer, new: NewRun, facts: RunFacts) -> Run:
+    """Add a run that trains elsewhere."""
+    now, run_id = writer.now(), new_id()
+    writer.connection.execute(
+        insert(runs).values(
+            id=run_id,
+            kind="external",
+            status="training",
+            steps_done=0,
+            created_at=now,
+            started_at=now,
+            name=new.name,
+            labels=_json(new.labels),
+            thresholds=_json(new.diagnosis.thresholds),
+            facts=facts.model_dump_json(),
+        )
+    )
+    return find_run(writer, run_id)
+
+
+def add_external_chunk(  # noqa: PLR0913 - what a chunk is made of, each by its keyword
+    writer: Writer,
+    run_id: str,
+    *,
+    number: int,
+    sha256: str,
+    part: History,
+    facts: RunFacts | None,
+    max_numbers: int,
+) -> Run:
+    """Add the chunk with this number to a run; one that is there already changes nothing.
+
+    The tables of `part` have been checked (`gradclinic.history.check`); here it is checked that they follow from those
+    received before. Facts replace those that were known.
+
+    Raises:
+        NotFound: There is no run with that id.
+        RunBelongsToJob: It is not an external one.
+        ChunkOutOfOrder: Another chunk has to come first, or came with this number.
+        RunEnded: The run has ended.
+        InvalidSpec: Its steps do not follow, its subjects are others than before, or it is too much.
+    """
+    status, steps_done = _held(writer, run_id)
+    received = _received(writer, run_id)
+    if number < received:
+        _refuse_another(writer, run_id, number, sha256, received)
+        return find_run(writer, run_id)
+    if status != "training":
+        raise RunEnded(f"Run {run_id} has ended as {status} after {received:,} chunks; it takes no more.")
+    if number > received:
+        detail = f"Chunk {number} came, and {received} have been received: the next has the number {received}."
+        raise ChunkOutOfOrder(detail, received)
+    part = _following(writer, run_id, part)
+    numbers = numbers_in(part.tables)
+    _refuse_too_many(writer, run_id, numbers, max_numbers)
+    chunk = {"run_id": run_id, "number": number, "sha256": sha256, "numbers": numbers}
+    writer.connection.execute(insert(external_chunks).values(chunk))
+    write_part(writer, run_id, part, ATTEMPT)
+    values: dict[str, str | int] = {} if facts is None else {"facts": facts.model_dump_json()}
+    if part.last_step is not None:
+        values["steps_done"] = max(part.last_step + 1, steps_done)
+    if values:
+        writer.connection.execute(update(runs).where(runs.c.id == run_id).values(values))
+    return find_run(writer, run_id)
+
+
+def thresholds_of(reader: Reader, run_id: str) -> dict[str, float]:
+    """Return the thresholds that an external run is to be judged by, beside the documented ones."""
+    text = reader.connection.execute(select(runs.c.thresholds).where(runs.c.id == run_id)).scalar_one_or_none()
+    found: dict[str, float] = {} if text is None else json.loads(text)
+    return found
+
+
+def refuse_job_run(run: Run) -> None:
+    """Refuse what may be done to an external run alone.
+
+    Raises:
+        RunBelongsToJob: The run is a job's.
+    """
+    if run.job_id is not None:
+        raise RunBelongsToJob(run.id, run.job_id)
+
+
+def end_external_run(  # noqa: PLR0913 - what an end is made of, each by its keyword
+    writer: Writer, run_id: str, *, status: RunStatus, chunks: int, facts: RunFacts, diagnosis: Diagnosis | None
+) -> bool:
+    """End a run that has this many chunks, and keep its diagnosis; say whether it still had as many, and trained.
+
+    Raises:
+        NotFound: There is no run with that id.
+        RunBelongsToJob: It is not an external one.
+    """
+    if _held(writer, run_id)[0] != "training" or _received(writer, run_id) != chunks:
+        return False
+    outcome = None if facts.outcome is None else facts.outcome.model_dump_json()
+    health = None if diagnosis is None else diagnosis.health
+    move_run(writer, run_id, status, facts=facts.model_dump_json(), outcome=outcome, health=health)
+    if diagnosis is not None:
+        write_diagnosis(writer, run_id, diagnosis)
+    return True
+
+
+def delete_external_run(writer: Writer, run_id: str) -> None:
+    """Delete a run with its history and its diagnosis, also while it trains: whoever sends more learns that it is gone.
+
+    Raises:
+        NotFound: There is no run with that id.
+        RunBelongsToJob: It is not an external one.
+    """
+    _held(writer, run_id)
+    writer.connection.execute(delete(runs).where(runs.c.id == run_id))
+
+
+def _held(writer: Writer, run_id: str) -> tuple[str, int]:
+    """Return status and steps of an external run, which nobody else changes before this transaction has ended."""
+    query = select(runs.c.job_id, runs.c.status, runs.c.steps_done).where(runs.c.id == run_id).with_for_update()
+    row = writer.connection.execute(query).one_or_none() if is_id(run_id) else None
+    if row is None:
+        raise NotFound("run", run_id)
+    if row.job_id is not None:
+        raise RunBelongsToJob(run_id, row.job_id)
+    return row.status, row.steps_done
+
+
+def _received(reader: Reader, run_id: str) -> int:
+    counted = select(func.count()).select_from(external_chunks).where(external_chunks.c.run_id == run_id)
+    found: int = reader.connection.execute(counted).scalar_one()
+    return found
+
+
+def _refuse_another(writer: Writer, run_id: str, number: int, sha256: str, received: int) -> None:
+    key = (external_chunks.c.run_id == run_id, external_chunks.c.number == number)
+    if writer.connection.execute(select(external_chunks.c.sha256).where(*key)).scalar_one() != sha256:
+        detail = f"Chunk {number} was received with other content. The next has the number {received}."
+        raise ChunkOutOfOrder(detail, received)
+
+
+def _refuse_too_many(reader: Reader, run_id: str, numbers: int, limit: int) -> None:
+    total = func.coalesce(func.sum(external_chunks.c.numbers), 0)
+    held = int(reader.connection.execute(select(total).where(external_chunks.c.run_id == run_id)).scalar_one())
+    if held + numbers > limit:
+        detail = f"The run holds {held:,} numbers, and this chunk would add {numbers:,}."
+        raise InvalidSpec([Fault("/columns", detail, f"at most {limit:,} in one run: record less, or less often")])
+
+
+def _following(reader: Reader, run_id: str, part: History) -> History:
+    """Return the part with its subjects in the order of those received before, if it follows them.
+
+    Raises:
+        InvalidSpec: It does not.
+    """
+    chunks = history_chunks.c
+    ends = select(chunks.signal, func.max(chunks.first_step).label("first"), func.max(chunks.last_step).label("last"))
+    found = reader.connection.execute(ends.where(chunks.run_id == run_id).group_by(chunks.signal)).all()
+    if (signals := len({row.signal for row in found} | part.tables.keys())) > MAX_SIGNALS:
+        raise InvalidSpec([Fault("/columns", f"The run would have {signals} signals.", f"at most {MAX_SIGNALS}")])
+    known = {row.signal: row for row in found if row.signal in part.tables}
+    subjects = _subjects_of(reader, run_id, {signal: row.first for signal, row in known.items()})
+    faults: list[Fault] = []
+    tables = dict(part.tables)
+    for signal, row in known.items():
+        table = part.tables[signal]
+        if table.steps[0] <= row.last:
+            detail = f"{signal} was received up to step {row.last}, and begins with step {table.steps[0]} here."
+            faults.append(Fault("/steps", detail, f"steps from {row.last + 1} to {LAST_STEP}"))
+        if set(table.subjects) != set(subjects[signal]):
+            faults.append(_other_subjects(signal, table, subjects[signal]))
+        else:
+            tables[signal] = _reordered(table, subjects[signal])
+    if faults:
+        raise InvalidSpec(faults)
+    return History(tables, part.facts)
+
+
+def _subjects_of(reader: Reader, run_id: str, last: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+    """Return the subjects of each signal, from its chunk that begins at the given step."""
+    chunks = history_chunks.c
+    named = tuple_(chunks.signal, chunks.first_step).in_(list(last.items()))
+    query = select(chunks.signal, chunks.payload).where(chunks.run_id == run_id, named)
+    return {row.signal: decode_table(row.payload).subjects for row in reader.connection.execute(query)}
+
+
+def _other_subjects(signal: str, table: SignalTable, before: Sequence[str]) -> Fault:
+    more, fewer = set(table.subjects) - set(before), set(before) - set(table.subjects)
+    words = [
+        f"{len(names)} {what}, such as {min(names)!r}"
+        for names, what in ((more, "are new"), (fewer, "are missing"))
+        if names
+    ]
+    expected = "the same layers or parameters in every chunk"
+    return Fault(column_of(signal, table), f"Of the columns of {signal}, {'; '.join(words)}.", expected)
+
+
+def _reordered(table: SignalTable, subjects: tuple[str, ...]) -> SignalTable:
+    if table.subjects == subjects:
+        return table
+    place = {subject: number for number, subject in enumerate(table.subjects)}
+    return SignalTable(table.steps, subjects, table.values[:, [place[subject] for subject in subjects]])
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def write_part(writer: Writer, run_id: str, part: History, attempt: int) -> None:
+    """Add the rows of a part."""
+    rows = [
+        {
+            "run_id": run_id,
+            "signal": signal,
+            "first_step": int(table.steps[0]),
+            "last_step": int(table.steps[-1]),
+            "attempt": attempt,
+            "payload": encode_table(table),
+        }
+        for signal, table in part.tables.items()
+        if len(table.steps)
+    ]
+    if rows:
+        writer.connection.execute(insert(history_chunks), rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from gradclinic.contract.limits import Limits
 from gradclinic.contract.uploaded import DatasetKind
 from gradclinic.errors import Fault, InvalidSpec
 from service.errors import UnsupportedContent
@@ -21,7 +22,7 @@ MAGIC: dict[bytes, DatasetKind] = {b"PAR1": "parquet", b"PK\x03\x04": "npz"}
 """How files begin that cannot be taken for another kind."""
 
 
-def kind_of_dataset(received: Received, name: str | None) -> DatasetKind:
+def kind_of_dataset(received: Received, name: str | None, limits: Limits) -> DatasetKind:  # noqa: ARG001 - a spec that uses it meets them
     """Tell what kind of file was uploaded under a name.
 
     Raises:

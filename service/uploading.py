@@ -14,6 +14,7 @@ from typing import IO, Annotated, Any
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from gradclinic.contract.limits import Limits
 from gradclinic.errors import Fault, InvalidSpec
 from service.answers import upload_with_links
 from service.body import check_encoding, pieces_of
@@ -75,7 +76,7 @@ class UploadRoute:
 
     path: str
     uploads: Uploads[Any]
-    kind_of: Callable[[Received, str | None], str]
+    kind_of: Callable[[Received, str | None, Limits], str]
 
 
 def store_upload(  # noqa: PLR0913, PLR0917 - what the route was given
@@ -89,7 +90,7 @@ def store_upload(  # noqa: PLR0913, PLR0917 - what the route was given
         KeyReused: The key came with another request before.
         UploadsFull: All uploads together would be larger than the settings allow.
     """
-    kind = route.kind_of(received, name)
+    kind = route.kind_of(received, name, settings.limits)
     received.content.seek(0)
     fingerprint = hashlib.sha256(f"{route.path}\n{kind}\n{name}\n{received.sha256}".encode()).hexdigest()
     with store.writing() as writer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from gradclinic.contract.limits import DEFAULT_LIMITS, Limits
 from gradclinic.contract.parse import load_json, parse_document
@@ -42,15 +43,15 @@ class Graph:
         )
 
 
-def read_graph(path: Path, limits: Limits = DEFAULT_LIMITS) -> Graph:
-    """Read the graph of an artifact and check all of it that can be checked on paper; the weights are not read.
+def read_graph(source: Path | IO[bytes], limits: Limits = DEFAULT_LIMITS) -> Graph:
+    """Read the graph of an artifact, by its path or open, and check all that can be checked on paper; no weight is read.
 
     Raises:
         InvalidSpec: It is no artifact, holds what is not allowed, or more than the limits allow; all faults stand at
             `/model/artifact`.
         OSError: The file cannot be read.
     """
-    metadata, tensors = read_frame(path)
+    metadata, tensors = read_frame(source)
     if METADATA_KEY not in metadata:
         raise refusal(f"its metadata have no {METADATA_KEY!r}, which is the graph.")
     try:

@@ -8,10 +8,12 @@ be one more thing that a client without torch has to install, and it would read 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gradclinic.contract.parse import load_json
 from gradclinic.errors import Fault, InvalidSpec
@@ -53,14 +55,15 @@ def refusal(detail: str, expected: str = AGAIN) -> InvalidSpec:
     return InvalidSpec([Fault(ARTIFACT, f"The artifact: {detail}", expected)])
 
 
-def read_frame(path: Path) -> tuple[Mapping[str, str], dict[str, StoredTensor]]:
-    """Read the metadata and the tensors' places of a safetensors file.
+def read_frame(source: Path | IO[bytes]) -> tuple[Mapping[str, str], dict[str, StoredTensor]]:
+    """Read the metadata and the tensors' places of a safetensors file, or of one that is open.
 
     Raises:
         InvalidSpec: It is none, or holds what is not taken here.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or not 2 <= length <= size - 8:
             raise refusal("this is no safetensors file, or it is cut off.")

@@ -10,13 +10,32 @@ from typing import Any
 import httpx2
 import pytest
 
+from gradclinic.contract.limits import Limits
 from gradclinic.contract.uploaded import UploadedArtifact
+from gradclinic.graph import METADATA_KEY
 from tests.service.hands import Service
 
+GRAPH: dict[str, Any] = {
+    "version": 1,
+    "torch": "2.13.0",
+    "input": {"name": "x", "shape": [4], "dtype": "float32"},
+    "tensors": {"weight": {"kind": "parameter", "trained": True}},
+    "layers": [{"name": "linear", "type": "Linear"}],
+    "nodes": [
+        {"name": "linear", "op": "aten.linear.default", "args": [{"node": "x"}, {"tensor": "weight"}], "layer": 0}
+    ],
+    "output": "linear",
+}
+"""A linear layer of four numbers to three, without a bias."""
 
-def safetensors(note: str = "") -> bytes:
-    header = json.dumps({"__metadata__": {"note": note}}).encode()
-    return len(header).to_bytes(8, "little") + header
+
+def safetensors(**changes: Any) -> bytes:
+    header = {
+        "__metadata__": {METADATA_KEY: json.dumps(GRAPH | changes)},
+        "weight": {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, 48]},
+    }
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(48)
 
 
 FILE = safetensors()
@@ -59,12 +78,30 @@ def test_a_deleted_artifact_is_gone(service: Service):
         assert "/v1/artifacts" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("content", [b"x,y\n1,2\n3,4\n", b"PK\x03\x04" + bytes(40), FILE[:9], b"{", FILE[:-1]])
-def test_what_is_no_safetensors_file_is_refused(embedded: Service, content: bytes):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"x,y\n1,2\n3,4\n", "no safetensors file"),
+        (b"PK\x03\x04" + bytes(40), "no safetensors file"),
+        (FILE[:9], "cut off"),
+        (FILE[:-1], "cut off"),
+        (safetensors(output="nothing"), "nothing"),
+        (safetensors(nodes=[GRAPH["nodes"][0] | {"op": "aten.from_file.default"}]), "aten.from_file.default"),
+        (safetensors(version=2), "/version"),
+    ],
+)
+def test_what_is_wrong_with_an_artifact_is_said_before_it_is_stored(embedded: Service, content: bytes, words: str):
     answer = upload(embedded, content)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_spec")
-    assert "safetensors" in answer.json()["errors"][0]["detail"]
+    assert words in answer.json()["errors"][0]["detail"]
+    assert answer.json()["errors"][0]["pointer"] == ""
     assert embedded.client.get("/v1/artifacts").json()["items"] == []
+
+
+def test_one_over_the_limits_of_models_is_refused(serve: Callable[..., Service]):
+    answer = upload(serve(limits=Limits(max_parameters=11)))
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_spec")
+    assert "11" in answer.json()["errors"][0]["detail"]
 
 
 def test_the_same_key_stores_once_and_never_another_sort(service: Service):
@@ -72,7 +109,7 @@ def test_the_same_key_stores_once_and_never_another_sort(service: Service):
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json()
     assert again.headers["Idempotency-Replayed"] == "true"
-    for path, content in (("/v1/artifacts", safetensors("other")), ("/v1/datasets?name=a.csv", FILE)):
+    for path, content in (("/v1/artifacts", safetensors(name="other")), ("/v1/datasets?name=a.csv", FILE)):
         headers = {"Idempotency-Key": "artifact-1"}
         other = service.client.post(path, content=content, headers=headers)
         assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")

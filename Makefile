@@ -13,6 +13,9 @@ LOCKED ?= torch==2.13.0
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 # More for pytest, e.g. `make quick ARGS="tests/store -x"`.
 ARGS   ?=
+BENCH       := .venv-bench
+BENCH_STAMP := $(BENCH)/.installed
+BENCH_PIP   := $(BENCH)/bin/python -m pip install --quiet --quiet --disable-pip-version-check
 # Two processes, each file's tests in one of them: what a file starts once, such as a service, is started once.
 SPLIT  := --numprocesses 2 --dist loadfile
 
@@ -69,8 +72,19 @@ quick: $(STAMP) ## The tests between two edits: under a minute
 	$(BIN)/python -m pytest $(SPLIT) -m "not slow" $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## From POST to diagnosis against the bare training loop
-	$(BIN)/python -m benchmarks
+bench: $(BENCH_STAMP) ## What recording, storing and showing cost, beside other tools; writes docs/performance.md (10 minutes)
+	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+# What is measured beside ours is no part of a development environment: a venv of its own, with pins of its own. torch comes
+# first: whatever build of it is there by then, the rest is content with.
+$(BENCH_STAMP): pyproject.toml benchmarks/requirements.lock
+	@echo "Installing into $(BENCH); the first time this takes a few minutes."
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH_PIP) --constraint benchmarks/requirements.lock pip
+	@$(BENCH_PIP) '$(LOCKED)'
+	@$(BENCH_PIP) --constraint benchmarks/requirements.lock \
+		--editable '.[torch,arrow,fast,lightning]' --group system wandb tensorboard mlflow
+	@touch $@
 
 .PHONY: audit
 audit: $(STAMP) ## Known vulnerabilities of what is pinned (asks the package index)
@@ -89,5 +103,5 @@ lock: ## Pin the newest versions that pyproject.toml allows into requirements.lo
 
 .PHONY: clean
 clean: ## Remove .venv, build outputs and caches; var/ (jobs, histories) stays
-	rm -rf $(VENV) $(VENV)-lock dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(BENCH) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -36,15 +36,26 @@ def embedded_system(folder: Path) -> Iterator[str]:
     Raises:
         SystemFailed: It ended while it started, or was not ready after `START_SECONDS`.
     """
+    with running_service(folder, "--with-worker") as url:
+        yield url
+
+
+@contextmanager
+def running_service(folder: Path, *arguments: str, **settings: str) -> Iterator[str]:
+    """Run `python -m service` with these arguments, its data in `folder` and no settings but these.
+
+    Raises:
+        SystemFailed: It ended while it started, or was not ready after `START_SECONDS`.
+    """
     port = _free_port()
     log = folder / "service.log"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GRADCLINIC_")}
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches this process alone, which then stops the others in good order.
         system = subprocess.Popen(
-            [sys.executable, "-m", "service", "--with-worker", "--port", str(port)],
+            [sys.executable, "-m", "service", *arguments, "--port", str(port)],
             cwd=ROOT,
-            env={**environment, "GRADCLINIC_DATA_DIR": str(folder)},
+            env={**environment, "GRADCLINIC_DATA_DIR": str(folder), **settings},
             stdout=output,
             stderr=output,
             start_new_session=True,

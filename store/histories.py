@@ -104,7 +104,7 @@ def read_history(  # noqa: PLR0913 - the parameters of the HTTP history
         NotFound: There is no run with that id.
     """
     refuse_unstorable({"/signals": signals or ()})
-    facts = _read_facts(reader, run_id)
+    facts = read_facts(reader, run_id)
     start, stop = _range(start, stop)
     query = select(_chunks.signal, _chunks.payload).where(*_asked_for(run_id, signals, start, stop))
     rows = reader.connection.execute(query.order_by(_chunks.first_step, _chunks.signal))
@@ -122,7 +122,7 @@ def outline_history(
         NotFound: There is no run with that id.
     """
     refuse_unstorable({"/signals": signals or ()})
-    facts = _read_facts(reader, run_id)
+    facts = read_facts(reader, run_id)
     start, stop = _range(start, stop)
     asked = _asked_for(run_id, signals, start, stop)
     header = func.substr(_chunks.payload, 1, HEADER_BYTES, type_=LargeBinary).label("header")
@@ -151,7 +151,12 @@ def _asked_for(run_id: str, signals: Collection[str] | None, start: int, stop: i
     return conditions if signals is None else [*conditions, _chunks.signal.in_(signals)]
 
 
-def _read_facts(reader: Reader, run_id: str) -> RunFacts:
+def read_facts(reader: Reader, run_id: str) -> RunFacts:
+    """Return what is known about a run beside its signals.
+
+    Raises:
+        NotFound: There is no run with that id.
+    """
     query = select(runs.c.facts).where(runs.c.id == run_id)
     row = reader.connection.execute(query).one_or_none() if is_id(run_id) else None
     if row is None:

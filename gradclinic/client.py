@@ -21,9 +21,8 @@ from gradclinic.contract.job import LIVE, Job, JobStatus, Page, Run
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.sweep import Sweep, SweepSummary
 from gradclinic.contract.uploaded import UploadedArtifact, UploadedDataset
-
-RESTART_SECONDS = 30.0
-"""How long `wait` puts up with a service that is gone: long enough for a restart or a new release of it."""
+from gradclinic.run_calls import RunCalls
+from gradclinic.upload import RESTART_SECONDS
 
 HOLD_SECONDS = 20
 """`Prefer: wait` of one round of `wait`: below the minute after which proxies give up, above what costs anything."""
@@ -40,7 +39,7 @@ UPLOAD_SECONDS = 120.0
 _WIRE_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-class Client:
+class Client(RunCalls):
     """A connection to one service; use it as a context manager, or call `close`.
 
     Args:
@@ -61,7 +60,7 @@ class Client:
         *,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._connection = Connection(url, api_key, timeout, transport)
+        super().__init__(Connection(url, api_key, timeout, transport))
         self.url = self._connection.url
 
     def __enter__(self) -> Self:

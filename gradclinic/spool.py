@@ -1,0 +1,80 @@
+"""What waits to be sent: in memory up to a bound, beyond it in a temporary file without a name, which ends with the process."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator
+
+IN_MEMORY = 16 * 1024 * 1024
+"""Bytes that wait in memory."""
+
+MOST = 4 * 1024 * 1024 * 1024
+"""Bytes that wait at all: some billion numbers."""
+
+
+class SpoolFull(Exception):
+    """As much waits as may."""
+
+
+class Spool:
+    """Bodies in the order in which they came. Any thread may put one in, and one thread takes them out."""
+
+    def __init__(self, in_memory: int = IN_MEMORY, most: int = MOST) -> None:
+        # Closed with the process at the latest; a training that breaks off leaves nothing behind.
+        self._file = tempfile.SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115 - it lives as long as this does
+        self._places: deque[tuple[int, int]] = deque()
+        self._most = most
+        self._end = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def put(self, body: bytes) -> None:
+        """Add a body at the end.
+
+        Raises:
+            SpoolFull: There is no room for it.
+            OSError: The disk has none.
+        """
+        with self._lock:
+            if self._end + len(body) > self._most:
+                raise SpoolFull(f"{self._end:,} bytes wait to be sent, and no more than {self._most:,} may.")
+            self._file.seek(self._end)
+            self._file.write(body)
+            self._file.flush()
+            self._places.append((self._end, len(body)))
+            self._end += len(body)
+
+    def first(self) -> bytes | None:
+        """Return the body that waits longest; None where none does."""
+        with self._lock:
+            return self._read(self._places[0]) if self._places else None
+
+    def drop_first(self) -> None:
+        """Forget the body that waited longest. Once all are gone, so is the room that they took."""
+        with self._lock:
+            self._places.popleft()
+            if not self._places:
+                self._end = 0
+                self._file.seek(0)
+                self._file.truncate()
+
+    def all(self) -> Iterator[bytes]:
+        """Yield every body that waits, and forget none."""
+        for place in list(self._places):
+            with self._lock:
+                body = self._read(place)
+            yield body
+
+    def close(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._places.clear()
+            self._file.close()
+
+    def _read(self, place: tuple[int, int]) -> bytes:
+        self._file.seek(place[0])
+        return self._file.read(place[1])

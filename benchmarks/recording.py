@@ -52,10 +52,8 @@ def measure(*, quick: bool = False) -> Part:
         ],
         aims=[*(_aim(name, timed[DEFAULT]) for name, timed in found.items()), growth],
         notes=[
-            f"{recorder} on {model}: {timed}"
-            for model, measured in (found | starts).items()
-            for recorder, timed in (measured.items() if isinstance(measured, dict) else [("the dense start", measured)])
-            if isinstance(timed, str)
+            *(note for name, measured in found.items() for note in _trouble(name, measured)),
+            *(f"{name}, the dense start: {timed}" for name, timed in starts.items() if isinstance(timed, str)),
         ],
     )
 
@@ -76,7 +74,8 @@ def _usual_turns(subject: Subject) -> Turns:
 
     The turns of a round add up to a little more than a chunk, so that it closes once.
     """
-    period = math.lcm(*(every for every in schedule_of().values() if every))
+    elements = sum(parameter.numel() for parameter in subject.make().model.parameters())
+    period = math.lcm(*(every for every in schedule_of(elements=elements).values() if every))
     return Turns(
         rounds=subject.rounds,
         block=period,
@@ -141,3 +140,7 @@ def _shares(timed: Timed) -> list[float]:
 
 def _milliseconds(timed: Timed) -> list[float]:
     return [1e3 * seconds for seconds in timed.inside]
+
+
+def _trouble(model: str, measured: Mapping[str, Timed | str]) -> list[str]:
+    return [f"{model}, {recorder}: {timed}" for recorder, timed in measured.items() if isinstance(timed, str)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gradclinic.errors import Fault
 
@@ -27,6 +27,15 @@ class UnsupportedContent(RequestError):
     """The body is not sent as plain JSON."""
 
     code = "unsupported_media_type"
+
+
+class NotAcceptable(RequestError):
+    """The caller takes none of the forms that there are."""
+
+    code = "not_acceptable"
+
+    def __init__(self, forms: Iterable[str]) -> None:
+        super().__init__(f"The Accept header takes none of the forms that there are: {', '.join(forms)}.")
 
 
 class BodyTooLarge(RequestError):

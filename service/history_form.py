@@ -1,31 +1,36 @@
 """A history as JSON: aligned columns, or minimum, maximum and mean a bucket. Nothing that was recorded is hidden.
 
-JSON has no NaN: a value that is not finite is written as "NaN", "Infinity" or "-Infinity", one not recorded as null.
+JSON has no NaN: a value that is not finite is written as "NaN", "Infinity" or "-Infinity", one not recorded as null. The
+text comes piece by piece, so that it can be on its way while the rest is written.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 from pydantic import BaseModel, Field
 
 from gradclinic.errors import Fault
-from gradclinic.history import History, SignalTable, column_name
+from gradclinic.history import column_name
+from gradclinic.history.overview import Overview
+from gradclinic.history.rows import Columns, Rows
 from service.errors import InvalidParameter
+from service.number_text import Values, shortened, write_numbers
 
 MAX_NUMBERS = 2_000_000
-"""Numbers in one answer, about 40 MB of JSON; whoever wants more asks for parts, or for `points`."""
+"""Numbers in one JSON answer, about 20 MB; whoever wants more asks for parts, for `points`, or for Arrow or CSV."""
 
 NUMBERS_A_BUCKET = 3
 """Minimum, maximum and mean."""
 
+COLUMNS_AT_ONCE = 50
+"""Columns of one piece: with 500 numbers each, some hundred kilobytes of text."""
+
 Column = list[float | str | None]
-Floats = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.int64]
 
 
@@ -49,29 +54,21 @@ class HistoryJson(BaseModel):
     )
 
 
-def write_history(run_id: str, parts: Iterable[History], start: int, stop: int, points: int | None) -> str:
-    """Write the contract's JSON form of a history that holds only `start <= step < stop`; see `HistoryJson`.
-
-    It comes in parts with different signals. Column after column becomes text, and with `points` part after part, so
-    that what lies in memory is little more than the answer.
-
-    Raises:
-        InvalidParameter: There is too much of it for one answer.
-    """
-    write: Callable[[Steps, Steps, Floats], Column | dict[str, Column]]
-    if points is None:
-        parts = list(parts)
-        steps, write = _all_steps(parts), _aligned
-        refuse_too_much(len(steps), sum(len(table.subjects) for part in parts for table in part.tables.values()))
-    else:
-        steps, write = bucket_starts(start, stop, points), _bucketed
-    columns = (
-        f"{_json(column_name(subject, signal))}:{_json(write(steps, table.steps, table.values[:, place]))}"
-        for part in parts
-        for signal, table, place, subject in _columns(part)
+def write_rows(run_id: str, rows: Rows, columns: Columns, start: int, stop: int) -> Iterator[bytes]:
+    """Write all steps of some columns; see `HistoryJson`."""
+    values = [shortened(np.ascontiguousarray(column)) for column in rows.values.T]
+    written = (
+        _key(name) + _array(numbers, recorded)
+        for name, numbers, recorded in zip(columns.names, values, rows.recorded.T, strict=True)
     )
-    head = _json({"run": run_id, "start": start, "stop": stop, "steps": steps.tolist()})
-    return f'{head[:-1]},"columns":{{{",".join(columns)}}}}}'
+    return _document(run_id, start, stop, rows.steps, written)
+
+
+def write_overviews(
+    run_id: str, overviews: Sequence[Overview], starts: Steps, start: int, stop: int
+) -> Iterator[bytes]:
+    """Write minimum, maximum and mean of each bucket; see `HistoryJson`. `starts` are the buckets' first steps."""
+    return _document(run_id, start, stop, starts, (text for overview in overviews for text in _bucketed(overview)))
 
 
 def refuse_too_much(rows: int, columns: int) -> None:
@@ -82,61 +79,49 @@ def refuse_too_much(rows: int, columns: int) -> None:
     """
     if rows * columns > MAX_NUMBERS:
         detail = f"This would be {rows:,} steps of {columns:,} columns, more than fits into one answer."
-        expected = f"at most {MAX_NUMBERS:,} numbers: fewer signals or layers, a range of steps, or points"
+        expected = (
+            f"at most {MAX_NUMBERS:,} numbers: fewer signals or layers, a range of steps, points, or format=arrow"
+        )
         raise InvalidParameter([Fault("/query", detail, expected)])
 
 
-def bucket_starts(start: int, stop: int, points: int) -> Steps:
-    """Return the first step of each of at most `points` buckets, as even as whole steps allow."""
-    count = min(points, max(stop - start, 0))
-    return np.array([start + place * (stop - start) // count for place in range(count)], np.int64)
+def _document(run_id: str, start: int, stop: int, steps: Steps, columns: Iterable[bytes]) -> Iterator[bytes]:
+    head = {"run": run_id, "start": start, "stop": stop, "steps": np.ascontiguousarray(steps)}
+    piece = [orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)[:-1], b',"columns":{']
+    separator = b""
+    for column in columns:
+        piece += (separator, column)
+        separator = b","
+        if len(piece) >= 2 * COLUMNS_AT_ONCE:
+            yield b"".join(piece)
+            piece = []
+    yield b"".join((*piece, b"}}"))
 
 
-def _columns(history: History) -> Iterator[tuple[str, SignalTable, int, str]]:
-    for signal, table in history.tables.items():
-        for place, subject in enumerate(table.subjects):
-            yield signal, table, place, subject
+def _bucketed(overview: Overview) -> Iterator[bytes]:
+    """Write the columns of one signal, each with its name."""
+    recorded = overview.counts > 0
+    names = [column_name(subject, overview.signal) for subject in overview.subjects]
+    numbers = {
+        name: shortened(np.ascontiguousarray(values.T))
+        for name, values in (("min", overview.minimum), ("max", overview.maximum), ("mean", overview.mean))
+    }
+    if recorded.all() and all(np.isfinite(values).all() for values in numbers.values()):
+        for first in range(0, len(names), COLUMNS_AT_ONCE):
+            some = {
+                name: {key: values[place] for key, values in numbers.items()}
+                for place, name in enumerate(names[first : first + COLUMNS_AT_ONCE], first)
+            }
+            yield orjson.dumps(some, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+        return
+    for place, name in enumerate(names):
+        members = (_key(key) + _array(values[place], recorded) for key, values in numbers.items())
+        yield _key(name) + b"{" + b",".join(members) + b"}"
 
 
-def _all_steps(parts: Iterable[History]) -> Steps:
-    pieces = [table.steps for part in parts for table in part.tables.values()]
-    return np.unique(np.concatenate(pieces)) if pieces else np.empty(0, np.int64)
+def _array(values: Values, recorded: npt.NDArray[np.bool_]) -> bytes:
+    return b"[" + write_numbers(values, recorded, quote=b'"', missing=b"null") + b"]"
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
-
-
-def _aligned(steps: Steps, recorded: Steps, values: Floats) -> Column:
-    column: Column = [None] * len(steps)
-    for place, value in zip(np.searchsorted(steps, recorded).tolist(), values.tolist(), strict=True):
-        column[place] = written(value)
-    return column
-
-
-def _bucketed(starts: Steps, recorded: Steps, values: Floats) -> dict[str, Column]:
-    """Return minimum, maximum and mean a bucket; one that holds a NaN is NaN in all three."""
-    bucket = np.searchsorted(starts, recorded, side="right") - 1
-    filled, first, counts = np.unique(bucket, return_index=True, return_counts=True)
-    rows: dict[str, Column] = {name: [None] * len(starts) for name in ("min", "max", "mean")}
-    if not len(filled):
-        return rows
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities and NaN are results here
-        # Divided before it is summed: the mean of numbers near the largest float is none that overflows.
-        shares = values / np.repeat(counts, counts)
-        found = {
-            "min": np.minimum.reduceat(values, first),
-            "max": np.maximum.reduceat(values, first),
-            "mean": np.add.reduceat(shares, first),
-        }
-    for name, numbers in found.items():
-        for place, value in zip(filled.tolist(), numbers.tolist(), strict=True):
-            rows[name][place] = written(value)
-    return rows
-
-
-def written(value: float) -> float | str:
-    """Write one recorded number the way JSON can hold it."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+def _key(name: Any) -> bytes:
+    return orjson.dumps(name) + b":"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,16 +11,13 @@ from gradclinic.contract.training import SIGNALS, MetricName
 from gradclinic.errors import Fault
 from gradclinic.history import RunFacts
 from service.errors import InvalidParameter
-from service.history_form import NUMBERS_A_BUCKET, bucket_starts, refuse_too_much, write_history
-from service.query import in_query
-from store.histories import Outline, outline_history, read_history
-from store.runs import find_run
-from store.transactions import Reader
 
 STEP_SIGNALS = ("loss", "lr", "grad_norm", "clipped", "val_loss", *get_args(MetricName))
 """The signals of the whole step."""
 
 MAX_POINTS = 10_000
+
+HistoryFormat = Literal["json", "csv", "arrow"]
 
 _Step = Annotated[int, Field(ge=0, le=2**53)]
 _Names = Annotated[str, Field(max_length=20_000)]
@@ -42,69 +40,53 @@ class HistoryQuery(BaseModel):
     points: Annotated[int, Field(ge=1, le=MAX_POINTS)] | None = Field(
         None, description="Minimum, maximum and mean of at most this many buckets instead of every step."
     )
+    format: HistoryFormat | None = Field(None, description="The same as `Accept`, for a plain URL.")
 
     def range_of(self, steps_stored: int) -> tuple[int, int]:
         """Return the range of steps that is asked for, of as many as are stored."""
         stop = steps_stored if self.stop is None else min(self.stop, steps_stored)
         return self.start, max(self.start, stop)
 
-    def select(self, outline: Outline) -> dict[str, list[str]]:
-        """Return the subjects that are asked for, by signal.
+    @property
+    def wanted_signals(self) -> list[str] | None:
+        """The signals that are asked for; None for all."""
+        return _listed(self.signals)
+
+    def refuse_unknown_signals(self, recorded: Collection[str]) -> None:
+        """Refuse signals that there are not; one that could have been recorded is none of those.
 
         Raises:
-            InvalidParameter: A signal or a layer that there is not.
+            InvalidParameter: There are some.
         """
-        if faults := [_unknown_signal(name) for name in _listed(self.signals) or () if not _is_signal(name, outline)]:
+        known = {*recorded, *STEP_SIGNALS, *SIGNALS}
+        if faults := [_unknown_signal(name) for name in self.wanted_signals or () if name not in known]:
             raise InvalidParameter(faults)
+
+    def select(self, subjects: Mapping[str, Sequence[str]], facts: RunFacts) -> dict[str, list[str]]:
+        """Return the subjects that are asked for, by signal; a signal with none is left out.
+
+        Raises:
+            InvalidParameter: A layer that there is not.
+        """
         layers = _listed(self.layers)
         if layers is None:
-            return {signal: list(extent.subjects) for signal, extent in outline.extents.items()}
-        known = _subjects(outline)
-        if faults := [_unknown_layer(n, outline.facts) for n in layers if not any(_is_of(k, n) for k in known)]:
+            return {signal: list(names) for signal, names in subjects.items()}
+        known = _known_subjects(subjects, facts)
+        if faults := [_unknown_layer(n, facts) for n in layers if not any(_is_of(k, n) for k in known)]:
             raise InvalidParameter(faults)
         kept = {subject for subject in known if any(_is_of(subject, name) for name in layers)}
-        return {signal: [s for s in extent.subjects if s in kept] for signal, extent in outline.extents.items()}
-
-
-def answer_query(reader: Reader, run_id: str, asked: HistoryQuery) -> str:
-    """Return the part of the run's history that is asked for, as JSON.
-
-    Whether it is too much is worked out before any of it is read.
-
-    Raises:
-        NotFound: There is no such run.
-        InvalidParameter: A signal or a layer that there is not, or too much for one answer.
-    """
-    run = find_run(reader, run_id)
-    start, stop = asked.range_of(run.steps_done)
-    with in_query():
-        outline = outline_history(reader, run_id, signals=_listed(asked.signals), start=start, stop=stop)
-    chosen = asked.select(outline)
-    columns = sum(map(len, chosen.values()))
-    if asked.points is None:
-        refuse_too_much(max((outline.extents[signal].rows for signal in chosen if chosen[signal]), default=0), columns)
-    else:
-        refuse_too_much(len(bucket_starts(start, stop, asked.points)), columns * NUMBERS_A_BUCKET)
-    parts = (
-        read_history(reader, run_id, signals=[signal], subjects=subjects, start=start, stop=stop)
-        for signal, subjects in chosen.items()
-        if subjects
-    )
-    return write_history(run_id, parts, start, stop, asked.points)
+        chosen = {signal: [name for name in names if name in kept] for signal, names in subjects.items()}
+        return {signal: names for signal, names in chosen.items() if names}
 
 
 def _is_of(subject: str, layer: str) -> bool:
     return subject == layer or subject.startswith((f"{layer}.", f"{layer}["))
 
 
-def _subjects(outline: Outline) -> list[str]:
-    recorded = [subject for extent in outline.extents.values() for subject in extent.subjects]
-    facts = [name for layer in outline.facts.layers for name in (layer.name, *layer.parameters)]
-    return [name for name in dict.fromkeys(recorded + facts) if name]
-
-
-def _is_signal(name: str, outline: Outline) -> bool:
-    return name in outline.extents or name in SIGNALS or name in STEP_SIGNALS
+def _known_subjects(subjects: Mapping[str, Sequence[str]], facts: RunFacts) -> list[str]:
+    recorded = [subject for names in subjects.values() for subject in names]
+    told = [name for layer in facts.layers for name in (layer.name, *layer.parameters)]
+    return [name for name in dict.fromkeys(recorded + told) if name]
 
 
 def _unknown_signal(name: str) -> Fault:

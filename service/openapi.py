@@ -39,6 +39,7 @@ _PROBLEMS = {
     401: "No API key came, or not one that is known.",
     403: "Without API keys: called by a foreign name, or from a foreign page.",
     404: "There is no such thing.",
+    406: "None of the forms that `Accept` takes is there.",
     408: "The body did not arrive in time.",
     409: "The right request at the wrong moment; `code` says which.",
     413: "The body is too large.",
@@ -140,6 +141,18 @@ SWEEP_TABLE: dict[int | str, dict[str, Any]] = {
     }
 }
 """For `responses` of the route that shows a sweep."""
+
+HISTORY_TABLES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The history; as CSV and as an Arrow IPC stream one row a step, or with `points` one row a bucket "
+        "and the columns `<name>/min`, `<name>/max` and `<name>/mean`.",
+        "content": {
+            "text/csv": {"schema": {"type": "string"}},
+            "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+"""For `responses` of the route that shows a history."""
 
 
 def posted_file(description: str, media_types: Iterable[str]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import Header, Query
 
 from gradclinic.contract.combinations import best_first
 from gradclinic.contract.sweep import Sweep, SweepRow
+from service.negotiation import choose_form
 
 MEDIA_TYPE = "text/csv"
 
@@ -20,19 +21,15 @@ Sort = Literal["posted", "best"]
 
 GivenSort = Annotated[Sort, Query(description="The rows in the order of the product, or the best first.")]
 
-_RANGE = re.compile(r"\s*([a-z*]+/[a-z0-9.+*-]+)\s*((?:;[^,]*)?)", re.IGNORECASE)
-_QUALITY = re.compile(r";\s*q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
+_FORMS: Mapping[Form, str] = {"json": "application/json", "csv": MEDIA_TYPE}
 
 
 async def asked_form(
     accept: Annotated[str | None, Header(description="`text/csv` asks for the table as CSV.")] = None,
     format: Annotated[Form | None, Query(description="The same as `Accept`, for a plain URL.")] = None,
 ) -> Form:
-    """Return the form to answer in: CSV only where it is asked for by name and JSON is not liked better."""
-    if format is not None:
-        return format
-    liked = {kind.lower(): _quality(rest) for kind, rest in _RANGE.findall(accept or "")}
-    return "csv" if liked.get(MEDIA_TYPE, 0.0) > liked.get("application/json", 0.0) else "json"
+    """Return the form to answer in; JSON also where the caller takes neither."""
+    return format or choose_form(accept, _FORMS) or "json"
 
 
 def in_order(sweep: Sweep, sort: Sort) -> Sweep:
@@ -75,8 +72,3 @@ def _cells(row: SweepRow, places: list[str], best: str | None) -> list[Any]:
 
 def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _quality(parameters: str) -> float:
-    found = _QUALITY.search(parameters)
-    return float(found[1]) if found else 1.0

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, LargeBinary, func, select, tuple_
+from sqlalchemy import ColumnElement, LargeBinary, Select, func, select, tuple_
 
 from gradclinic.errors import NotFound
 from gradclinic.history import HEADER_BYTES, SignalTable, decode_table, peek_table
+from gradclinic.history.codec import decode_subjects
 from store.histories import LAST_STEP
 from store.tables import history_chunks
 from store.texts import refuse_unstorable
@@ -40,9 +41,7 @@ class Chunk:
         return max(self.rows - outside, 0)
 
 
-def list_chunks(
-    reader: Reader, run_id: str, *, signals: Collection[str] | None, start: int, stop: int
-) -> list[Chunk]:
+def list_chunks(reader: Reader, run_id: str, *, signals: Collection[str] | None, start: int, stop: int) -> list[Chunk]:
     """List the chunks that hold some of `start <= step < stop`, by their first step.
 
     Raises:
@@ -72,12 +71,22 @@ def read_chunks(reader: Reader, run_id: str, chunks: Sequence[Chunk]) -> list[tu
     Raises:
         NotFound: One of them is gone: the run was deleted or began anew.
     """
-    keys = tuple_(_chunks.signal, _chunks.first_step).in_([(chunk.signal, chunk.first_step) for chunk in chunks])
-    query = select(_chunks.signal, _chunks.payload).where(_chunks.run_id == run_id, keys)
-    rows = reader.connection.execute(query.order_by(_chunks.first_step, _chunks.signal)).all()
+    rows = reader.connection.execute(_payloads(run_id, chunks)).all()
     if len(rows) != len(chunks):
         raise NotFound("run", run_id)
     return [(row.signal, decode_table(row.payload)) for row in rows]
+
+
+def read_subjects(reader: Reader, run_id: str, chunks: Sequence[Chunk]) -> dict[str, tuple[str, ...]]:
+    """Return the layers and parameters in each chunk, by its signal."""
+    rows = reader.connection.execute(_payloads(run_id, chunks))
+    return {row.signal: decode_subjects(row.payload) for row in rows}
+
+
+def _payloads(run_id: str, chunks: Sequence[Chunk]) -> Select[tuple[str, bytes]]:
+    keys = tuple_(_chunks.signal, _chunks.first_step).in_([(chunk.signal, chunk.first_step) for chunk in chunks])
+    query = select(_chunks.signal, _chunks.payload).where(_chunks.run_id == run_id, keys)
+    return query.order_by(_chunks.first_step, _chunks.signal)
 
 
 def _of(run_id: str, signals: Collection[str] | None, *further: ColumnElement[bool]) -> list[ColumnElement[bool]]:

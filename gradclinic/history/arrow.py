@@ -28,11 +28,13 @@ POINTS = b"gradclinic.points"
 
 STEP = "step"
 
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+"""How an Arrow stream ends that was not cut."""
+
 ROWS_AT_ONCE = 1024
 """Rows of a history in memory that are laid side by side at once."""
 
 _MAGIC = b"ARROW1"
-_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _PANDAS_INDEX = "__index_level_0__"
 
 
@@ -201,8 +203,8 @@ def _read_table(pa: Any, file: IO[bytes]) -> Any:
         file.seek(0)
         return pa.ipc.open_file(file).read_all()
     size = file.seek(0, 2)
-    file.seek(max(0, size - len(_END_OF_STREAM)))
-    if file.read() != _END_OF_STREAM:
+    file.seek(max(0, size - len(END_OF_STREAM)))
+    if file.read() != END_OF_STREAM:
         raise InvalidHistory(f"{file.name} is no Arrow file, or was cut. `History.save` writes one.")
     file.seek(0)
     return pa.ipc.open_stream(file).read_all()

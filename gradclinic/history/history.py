@@ -52,6 +52,8 @@ class SignalTable:
         """Return the columns of those `subjects` that are in the table, in its own order."""
         wanted = set(subjects)
         kept = [place for place, subject in enumerate(self.subjects) if subject in wanted]
+        if len(kept) == len(self.subjects):
+            return self
         return SignalTable(self.steps, tuple(self.subjects[place] for place in kept), self.values[:, kept])
 
     def series(self, subject: str = WHOLE_STEP) -> npt.NDArray[np.float64]:

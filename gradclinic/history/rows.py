@@ -36,9 +36,10 @@ class Columns:
         """Signal and subject of each column."""
         self.is_wide: list[bool] = [key in wide for key in self.keys]
         """Whether a column holds numbers that need a float64."""
-        self._places: dict[str, dict[str, int]] = {}
+        self.subjects: dict[str, dict[str, int]] = {}
+        """The place of each column, by its signal and subject."""
         for place, (signal, subject) in enumerate(self.keys):
-            self._places.setdefault(signal, {})[subject] = place
+            self.subjects.setdefault(signal, {})[subject] = place
         self._found: dict[tuple[str, tuple[str, ...]], npt.NDArray[np.intp]] = {}
 
     def __len__(self) -> int:
@@ -58,7 +59,7 @@ class Columns:
         known = self._found.get((signal, subjects))
         if known is not None:
             return known
-        places = self._places.get(signal, {})
+        places = self.subjects.get(signal, {})
         unknown = next((subject for subject in subjects if subject not in places), None)
         if unknown is not None:
             raise InvalidHistory(
@@ -87,8 +88,7 @@ def align(pieces: Sequence[tuple[str, SignalTable]], columns: Columns) -> Rows:
     Raises:
         InvalidHistory: A piece has a column that is not in `columns`.
     """
-    recorded_at = [table.steps for _, table in pieces]
-    steps = np.unique(np.concatenate(recorded_at)) if recorded_at else np.empty(0, np.int64)
+    steps = all_steps(table for _, table in pieces)
     # By columns in memory, because that is how the pieces come and how Arrow wants them.
     values = np.full((len(columns), len(steps)), np.nan)
     recorded = np.zeros((len(columns), len(steps)), np.bool_)
@@ -108,6 +108,12 @@ def align(pieces: Sequence[tuple[str, SignalTable]], columns: Columns) -> Rows:
     return Rows(steps, values.T, recorded.T)
 
 
+def all_steps(tables: Iterable[SignalTable]) -> Steps:
+    """Return the steps of which anything was recorded, each once, ascending."""
+    recorded_at = {id(table.steps): table.steps for table in tables}
+    return np.unique(np.concatenate(list(recorded_at.values()))) if recorded_at else np.empty(0, np.int64)
+
+
 def narrow_columns(values: Floats) -> Bools:
     """Tell for each column of (n, columns) whether float32 holds all of its numbers; a NaN it does."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -118,8 +124,7 @@ def narrow_columns(values: Floats) -> Bools:
 
 def slices(history: History, steps: int = CHUNK_STEPS) -> Iterator[History]:
     """Cut a history into parts of at most so many steps, in their order."""
-    recorded_at = [table.steps for table in history.tables.values()]
-    rows = np.unique(np.concatenate(recorded_at)) if recorded_at else np.empty(0, np.int64)
+    rows = all_steps(history.tables.values())
     if not len(rows):
         yield history
     for start, stop in pairwise([*rows[::steps].tolist(), None]):

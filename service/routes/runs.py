@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from anyio import to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.job import Run
 from service.answers import answer, run_with_links
+from service.errors import NotAcceptable
+from service.history_answer import FORMATS, write_history
 from service.history_form import HistoryJson
-from service.history_query import HistoryQuery, answer_query
-from service.openapi import problems
+from service.history_query import HistoryQuery
+from service.negotiation import choose_form
+from service.openapi import HISTORY_TABLES, problems
 from service.provided import GivenStore, RunId
+from service.streaming import stream
 from store.diagnoses import find_diagnosis
 from store.runs import find_run
-from store.transactions import Store
 
 router = APIRouter(prefix="/v1/runs/{run_id}", tags=["runs"])
+
+AcceptedForms = Annotated[
+    str | None, Header(description="`text/csv` or `application/vnd.apache.arrow.stream` for those forms.")
+]
 
 
 @router.get("", operation_id="runs_get", summary="Look at a run", response_model=Run, responses=problems(404))
@@ -47,17 +53,27 @@ def show_diagnosis(run_id: RunId, store: GivenStore) -> Response:
     operation_id="runs_get_history",
     summary="A run's signals over its steps",
     response_model=HistoryJson,
-    responses=problems(404),
+    responses=problems(404, 406) | HISTORY_TABLES,
 )
 async def show_history(
-    request: Request, run_id: RunId, store: GivenStore, asked: Annotated[HistoryQuery, Query()]
+    request: Request,
+    run_id: RunId,
+    store: GivenStore,
+    asked: Annotated[HistoryQuery, Query()],
+    accept: AcceptedForms = None,
 ) -> Response:
-    """Show what was recorded. A number that is not finite is "NaN", "Infinity" or "-Infinity", one not recorded null."""
+    """Show what was recorded, streamed: in JSON a column a list, in CSV and Arrow one row a step.
+
+    JSON writes a number that is not finite as "NaN", "Infinity" or "-Infinity", and null for one that was not recorded. In
+    CSV these are words and an empty field; in Arrow NaN is a number and null is what was not recorded. A number that a
+    float32 holds is written with as many digits as that needs; Arrow has every bit.
+    """
+    form = asked.format or choose_form(accept, FORMATS)
+    if form is None:
+        raise NotAcceptable(FORMATS.values())
+    headers = {"Vary": "Accept"}
+    if form != "json":
+        headers["Content-Disposition"] = f'attachment; filename="{run_id}.{form}"'
     # Whoever has to wait for others' large reads holds neither a thread nor a connection meanwhile.
-    text = await to_thread.run_sync(_read_history, store, run_id, asked, limiter=request.app.state.history_reads)
-    return Response(text, media_type="application/json")
-
-
-def _read_history(store: Store, run_id: str, asked: HistoryQuery) -> str:
-    with store.reading() as reader:
-        return answer_query(reader, run_id, asked)
+    pieces = write_history(store, run_id, asked, form)
+    return await stream(pieces, request.app.state.history_reads, FORMATS[form], headers)

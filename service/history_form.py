@@ -27,8 +27,11 @@ MAX_NUMBERS = 2_000_000
 NUMBERS_A_BUCKET = 3
 """Minimum, maximum and mean."""
 
-COLUMNS_AT_ONCE = 50
-"""Columns of one piece: with 500 numbers each, some hundred kilobytes of text."""
+COLUMNS_AT_ONCE = 16
+"""Columns that become text at once."""
+
+PIECE_BYTES = 128 * 1024
+"""Of one piece of the answer, or a little more."""
 
 Column = list[float | str | None]
 Steps = npt.NDArray[np.int64]
@@ -88,13 +91,13 @@ def refuse_too_much(rows: int, columns: int) -> None:
 def _document(run_id: str, start: int, stop: int, steps: Steps, columns: Iterable[bytes]) -> Iterator[bytes]:
     head = {"run": run_id, "start": start, "stop": stop, "steps": np.ascontiguousarray(steps)}
     piece = [orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)[:-1], b',"columns":{']
-    separator = b""
+    size, separator = 0, b""
     for column in columns:
         piece += (separator, column)
-        separator = b","
-        if len(piece) >= 2 * COLUMNS_AT_ONCE:
+        size, separator = size + len(column), b","
+        if size >= PIECE_BYTES:
             yield b"".join(piece)
-            piece = []
+            piece, size = [], 0
     yield b"".join((*piece, b"}}"))
 
 

@@ -49,3 +49,9 @@ class RunFacts(ResultModel):
     trivial: Trivial = Field(default_factory=Trivial)
     outcome: Outcome | None = None
     error: RunError | None = None
+    gradients_measured: Literal["before_clipping", "at_optimizer_step"] | None = Field(
+        None,
+        description="Whether the loop said where to measure, before it clips, or gradients are as the optimizer got them.",
+    )
+    recorder_kernel: Literal["compiled", "torch"] | None = Field(None, description="What read gradients and weights.")
+    notes: list[str] = Field(default_factory=list, description="What could not be recorded, in words.")

@@ -1,28 +1,32 @@
-"""The recorder: hooks that read gradients while a loop trains, and the rows they become.
+"""The recorder: it hooks into a training loop, says what is measured when, and hands over what was recorded.
 
 It reads and never writes: the same seed with and without it gives the same weights, bit for bit.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from gradclinic.contract.training import Signal
-from gradclinic.history.codec import as_recorded
-from gradclinic.history.facts import LayerFacts, RunFacts
-from gradclinic.history.history import WHOLE_STEP, History, SignalTable
-from gradclinic.recorder.norms import joined_norm, l2_norm, l2_norms, nonfinite_count
-from gradclinic.recorder.schedule import is_due, schedule_of
+from gradclinic.history import CHUNK_STEPS, History, LayerFacts, RunFacts
+from gradclinic.recorder.kernels import KernelName, choose_kernel, make_kernel
+from gradclinic.recorder.outputs import OutputWatch
+from gradclinic.recorder.rows import Rows, Values, in_order
+from gradclinic.recorder.schedule import Calendar, Due, schedule_of
+from gradclinic.recorder.spool import Spool
+from gradclinic.recorder.targets import find_targets
+from gradclinic.recorder.watch import ParameterWatch
 
-FloatArray = npt.NDArray[np.float64]
+Sink = Callable[[History], None]
 
 
 class Recorder:
@@ -39,47 +43,93 @@ class Recorder:
                 recorder.step(loss)
 
     Gradients are measured as they stand when the optimizer takes its step. Where the loop clips, call `measure()`
-    between `backward()` (and unscaling) and the clipping; then they are measured there. Output gradients add up over
-    several backward passes in one step, as parameter gradients do.
+    between `backward()` (and unscaling) and the clipping; then they are measured there, and `facts` says which. Gradients
+    of several backward passes add up, as the optimizer sees them. Of several optimizers each measures its own parameters
+    at its first step within a step of the recorder; parameters of none belong to the last. An optimizer that was not
+    called, since a `GradScaler` skipped it, leaves its gradients to be measured by `step()`, and its weights unchanged.
 
-    Signals: of a parameter `grad_norm`, `grad_nonfinite`, `weight_norm` and `update_ratio` (both of the weights that
-    the step starts from; the ratio is |change| / |weights|), of a layer `activation_grad_norm` (gradient of the loss
-    with respect to the layer's output, over the whole batch); of the step `loss`, `lr` and `grad_norm`. All norms are
-    L2 in float64.
+    Signals, all in float64:
+        - of a parameter's gradient `grad_norm` (L2), `grad_max` (largest size of an element), `grad_mean`, `grad_std`
+          (of all elements, divided by their number), `grad_zero_fraction`, `grad_nonfinite` (elements that are NaN or
+          infinite). Where there are such, the others are what arithmetic makes of them: NaN, or infinite. A gradient that
+          is missing counts as zeros.
+        - of its weights `weight_norm` of those that the step starts from, and `update_ratio`, |change| / |weights|.
+        - of a layer `activation_grad_norm`, `activation_mean`, `activation_std`, `dead_fraction`, `saturated_fraction`:
+          see `gradclinic.recorder.outputs`.
+        - of the step `loss`, `lr` (of the first optimizer's first group), `grad_norm` of all parameters together, and
+          what `step()` and `record()` are given.
+
+    Memory: at most `CHUNK_STEPS` steps of rows, which is 8 bytes * `CHUNK_STEPS` * (6 * parameters + 5 * layers + values of
+    a step) and about 200 bytes a row beside that, however many steps there are; twice as much while a chunk is packed. One copy of
+    the trained weights where `update_ratio` or `weight_norm` is recorded. The rest lies packed in an unnamed
+    temporary file, or went to `sink`. On a GPU the rows of a chunk and the copy lie there.
 
     Args:
-        model: The module that is trained.
-        optimizer: Its optimizer; the learning rate recorded is that of its first group.
+        model: The module that is trained. What `DistributedDataParallel` and `torch.compile` wrap is looked through.
+        optimizer: Its optimizer, or several.
         every: Multiplies the schedule of every signal (`gradclinic.recorder.schedule`).
         signals: Steps between two records of single signals; 0 leaves one out.
         layers: The modules to watch, by name; by default all that have no children.
+        sink: Receives each chunk of `CHUNK_STEPS` steps, and the rest at the end of the `with` block, which then are
+            kept nowhere else. What it raises ends the loop.
+        kernel: What reads gradients and weights (`gradclinic.recorder.kernels`); by default the fastest that there is.
+        defer: Whether numbers stay on their device until a chunk is full or asked for, so that the host never waits; by
+            default where any parameter is on another device than the CPU.
+
+    Raises:
+        ValueError: The parameters cannot be read (sharded, lazy, meta), no optimizer was given, or no such kernel is here.
+        KeyError: The model has no such layer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of its own
         self,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizer | Sequence[Optimizer],
         *,
         every: int = 1,
         signals: Mapping[Signal, int] | None = None,
         layers: Sequence[LayerFacts] | None = None,
+        sink: Sink | None = None,
+        kernel: KernelName | None = None,
+        defer: bool | None = None,
     ) -> None:
-        self._model = model
-        self._optimizer = optimizer
-        self._every = schedule_of(every, signals)
-        self._layers = list(layers) if layers is not None else leaf_layers(model)
-        self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.facts = RunFacts(layers=self._layers, optimizer=type(optimizer).__name__)
+        self._optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
+        if not self._optimizers:
+            raise ValueError("No optimizer was given. Recorder(model, optimizer) measures when the optimizer steps.")
+        targets = find_targets(model, layers)
+        for note in targets.notes:
+            warnings.warn(note, stacklevel=2)
+        parameters = targets.parameters
+        on_cpu = [parameter.is_cpu for parameter in parameters.values()]
+        self._defer = not all(on_cpu) if defer is None else defer
+        chosen = choose_kernel(kernel, defer=self._defer, on_cpu=any(on_cpu))
+        self._names = tuple(parameters)
+        self._watches = [
+            ParameterWatch(owned, make_kernel(chosen, defer=self._defer))
+            for owned in _by_optimizer(parameters, self._optimizers)
+        ]
+        self._subjects = tuple(name for watch in self._watches for name in watch.names)
+        elements = sum(parameter.numel() for parameter in parameters.values())
+        self._calendar = Calendar(schedule_of(every, signals, elements=elements))
+        self._outputs = OutputWatch(targets.modules, targets.layers, self._defer, kernel=chosen)
+        self._sink = sink
+        self._spool = Spool()
+        self._rows = Rows()
         self._handles: list[RemovableHandle] = []
-        self._rows = _Rows()
+        self.facts = RunFacts(
+            layers=list(targets.layers),
+            optimizer=", ".join(dict.fromkeys(type(each).__name__ for each in self._optimizers)),
+            recorder_kernel=chosen,
+            notes=list(targets.notes),
+        )
         self._begin_step(0)
 
     def __enter__(self) -> Self:
-        modules = dict(self._model.named_modules())
+        self._begin_step(self._step)
         try:
-            for layer in self._layers:
-                self._handles.append(modules[layer.name].register_forward_hook(self._watch_output(layer.name)))
-            self._handles.append(self._optimizer.register_step_pre_hook(self._before_update))
+            for optimizer, watch in zip(self._optimizers, self._watches, strict=True):
+                self._handles.append(optimizer.register_step_pre_hook(self._hook(watch)))
+            self._outputs.attach(self._due.layers)
         except BaseException:
             self._detach()
             raise
@@ -87,165 +137,175 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         self._detach()
+        if self._sink is not None:
+            self._deliver()
 
     def _detach(self) -> None:
+        self._outputs.detach()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
     def _begin_step(self, step: int) -> None:
         self._step = step
-        self._measured = False
-        self._lr = float("nan")
-        self._weights_before: list[Tensor] = []
-        self._output_norms: dict[str, list[Tensor]] = {}
+        self._due = self._calendar.at(step)
+        self._measured_early = False
+        self._lr: float | Tensor | None = None
+        for watch in self._watches:
+            watch.begin()
 
-    def _due(self, signal: Signal) -> bool:
-        return is_due(self._step, self._every[signal])
+    def _hook(self, watch: ParameterWatch) -> Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], Any]:
+        """Make the hook that runs before an optimizer's step."""
 
-    def _watch_output(self, layer: str) -> Callable[[nn.Module, Any, Any], None]:
-        """Make the forward hook that puts a gradient hook on the layer's output.
+        def before_update(optimizer: Optimizer, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+            if self._lr is None and optimizer is self._optimizers[0]:
+                self._lr = self._read_lr()
+            watch.keep_weights(self._due)
+            closure = keywords.get("closure") or next((each for each in arguments[1:] if callable(each)), None)
+            if closure is None:
+                # A fused optimizer unscales by itself: until then its gradients are scaled.
+                watch.measure(self._due, getattr(optimizer, "grad_scale", None))
+                return None
+            return _with_closure(arguments, keywords, closure, lambda: watch.measure(self._due))
 
-        A hook on the tensor and not on the module: a full backward hook breaks where the next layer works in place.
+        return before_update
+
+    def measure(self, optimizer: Optimizer | None = None) -> None:
+        """Measure the gradients now: after unscaling, before clipping. Once a step; a second call does nothing.
+
+        Args:
+            optimizer: Of several, whose gradients are to be measured: those of the others may not be there yet.
         """
+        for each, watch in zip(self._optimizers, self._watches, strict=True):
+            if optimizer is None or each is optimizer:
+                self._measured_early |= not watch.measured
+                watch.measure(self._due)
 
-        def keep(gradient: Tensor) -> None:
-            self._output_norms.setdefault(layer, []).append(l2_norm(gradient))
-
-        def watch(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            tensor = output[0] if isinstance(output, tuple) else output
-            if isinstance(tensor, Tensor) and tensor.requires_grad and self._due("activation_grad_norm"):
-                tensor.register_hook(keep)  # type: ignore[no-untyped-call]  # PyTorch types it not
-
-        return watch
-
-    def measure(self) -> None:
-        """Measure the gradients now: after unscaling, before clipping. Once a step; a second call does nothing."""
-        if self._measured:
-            return
-        self._measured = True
-        if not (self._due("grad_norm") or self._due("grad_nonfinite")):
-            return
-        norms = self._gradient_norms()
-        if self._due("grad_norm"):
-            row = np.concatenate([[joined_norm(norms)], norms])
-            self._rows.add("grad_norm", self._step, (WHOLE_STEP, *self._parameters), row)
-        if self._due("grad_nonfinite"):
-            self._rows.add("grad_nonfinite", self._step, tuple(self._parameters), self._nonfinite_counts(norms))
-
-    def _gradient_norms(self) -> FloatArray:
-        """Return the norm of each parameter's gradient (parameters,); 0 where there is none."""
-        norms = np.zeros(len(self._parameters))
-        present = [(place, p.grad) for place, p in enumerate(self._parameters.values()) if p.grad is not None]
-        norms[[place for place, _ in present]] = l2_norms([gradient for _, gradient in present]).numpy(force=True)
-        return norms
-
-    def _nonfinite_counts(self, norms: FloatArray) -> FloatArray:
-        """Count the elements of each gradient that are not finite (parameters,)."""
-        counts = np.zeros(len(norms))
-        # Only where the norm says that there are any: counting reads the whole gradient once more.
-        for place, parameter in enumerate(self._parameters.values()):
-            if not np.isfinite(norms[place]) and parameter.grad is not None:
-                counts[place] = nonfinite_count(parameter.grad)
-        return counts
-
-    def _before_update(self, optimizer: Optimizer, *_: Any) -> None:
-        self.measure()
-        self._lr = float(optimizer.param_groups[0]["lr"])
-        if self._due("update_ratio") or self._due("weight_norm"):
-            self._weights_before = [p.detach().clone() for p in self._parameters.values()]
-
-    @torch.no_grad()
-    def step(self, loss: Tensor | float, **values: float) -> None:
+    def step(self, loss: Tensor | float | None, **values: float | Tensor) -> None:
         """Close the row of this optimizer step. Call it after `optimizer.step()`.
 
         Args:
-            loss: The loss of the step.
-            values: Further numbers of the step, by name.
+            loss: The loss of the step, one number; None where the loop does not know it, and then none is recorded.
+            values: Further numbers of the step, by name, such as `clipped`.
 
         Raises:
             RuntimeError: The recorder is not attached: it is used outside its `with` block.
         """
         if not self._handles:
             raise RuntimeError("Recorder.step was called outside `with Recorder(...)`, where nothing can be measured.")
-        self.measure()
-        names = tuple(self._parameters)
-        if self._weights_before:
-            before = l2_norms(self._weights_before)
-            if self._due("weight_norm"):
-                self._rows.add("weight_norm", self._step, names, before.numpy(force=True))
-            if self._due("update_ratio"):
-                change = torch._foreach_sub(list(self._parameters.values()), self._weights_before)  # noqa: SLF001 - as in norms.py
-                # A bias that starts at zero moves infinitely far by this measure; readers skip what is not finite.
-                ratio = l2_norms(change) / before
-                ratio = torch.where((before == 0) & torch.isnan(ratio), torch.zeros_like(ratio), ratio)
-                self._rows.add("update_ratio", self._step, names, ratio.numpy(force=True))
-        if self._due("activation_grad_norm"):
-            layers = tuple(layer.name for layer in self._layers)
-            self._rows.add("activation_grad_norm", self._step, layers, self._output_gradient_norms(layers))
-        number = float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
-        self._rows.add_numbers(self._step, {"loss": number, "lr": self._lr, **values})
+        for watch in self._watches:
+            watch.measure(self._due)
+        if self._step and self._step % CHUNK_STEPS == 0:
+            self._deliver()
+        self._add_rows(self._step, self._due)
+        if loss is not None:
+            self._rows.add_number("loss", self._step, self._number(loss))
+        self._rows.add_number("lr", self._step, self._read_lr() if self._lr is None else self._lr)
+        for name, value in values.items():
+            self._rows.add_number(name, self._step, self._number(value))
+        self._say_where_measured()
+        watched = self._due.layers
         self._begin_step(self._step + 1)
+        if self._due.layers != watched:
+            self._outputs.attach(self._due.layers)
 
-    def _output_gradient_norms(self, layers: tuple[str, ...]) -> FloatArray:
-        """Return the norm (layers,) of each output's gradient; 0 where none came back."""
-        kept = [(place, norm) for place, name in enumerate(layers) for norm in self._output_norms.get(name, ())]
-        result = np.zeros(len(layers))
-        if kept:
-            device = kept[0][1].device
-            norms = torch.stack([norm.to(device) for _, norm in kept]).numpy(force=True)
-            for (place, _), norm in zip(kept, norms, strict=True):
-                # A module that is called twice in a step has two outputs: one vector of both.
-                result[place] = np.hypot(result[place], norm)
-        return result
+    def _add_rows(self, step: int, due: Due) -> None:
+        """Add what was measured of parameters and layers."""
+        if due.gradients and self._names:
+            row = _joined([watch.gradients for watch in self._watches])
+            self._rows.add(due.gradients, step, self._subjects, row)
+        if due.weights and self._names:
+            row = _joined([watch.weights() for watch in self._watches])
+            self._rows.add(due.weights, step, self._subjects, row)
+        if due.layers:
+            for signal, (layers, numbers) in self._outputs.collect().items():
+                self._rows.add(((signal, 0),), step, layers, numbers[:, None])
 
-    def record(self, **values: float) -> None:
-        """Add numbers, such as `val_loss` after an evaluation, to the step that was closed last."""
-        self._rows.add_numbers(self._step - 1, values)
+    def record(self, **values: float | Tensor) -> None:
+        """Add numbers, such as `val_loss` after an evaluation, to the step that was closed last, or else to the first."""
+        for name, value in values.items():
+            self._rows.add_number(name, max(self._step - 1, 0), self._number(value))
 
     def take(self) -> History:
         """Return the rows since the last call, and forget them: a long run need not fit into memory."""
         part = self.history
-        self._rows = _Rows()
+        self._rows = Rows()
+        self._spool.clear()
         return part
 
     @property
     def history(self) -> History:
-        """All rows that have not been taken."""
-        return History(self._rows.tables(), self.facts)
+        """All rows that were neither taken nor handed to the sink. It takes as much memory as it is long."""
+        return self._spool.read(self.facts, self._tables())
+
+    def _tables(self) -> dict[str, Any]:
+        tables = self._rows.tables()
+        return in_order(tables, self._names) if len(self._watches) > 1 else tables
+
+    def _deliver(self) -> None:
+        """Hand a finished chunk on: to the sink, or to the file."""
+        tables, self._rows = self._tables(), Rows()
+        if not tables:
+            return
+        if self._sink is not None:
+            self._sink(History(tables, self.facts))
+        else:
+            self._spool.add(tables)
+
+    def _read_lr(self) -> float | Tensor:
+        return self._number(self._optimizers[0].param_groups[0]["lr"])
+
+    def _number(self, value: float | Tensor) -> float | Tensor:
+        """Take a number at once, or, where that would make the host wait, a copy that nobody overwrites."""
+        if isinstance(value, Tensor) and self._defer:
+            return value.detach().to(torch.float64, copy=True).reshape(())
+        return float(value.detach() if isinstance(value, Tensor) else value)
+
+    def _say_where_measured(self) -> None:
+        """Note in the facts whether every step was measured where the loop said, before it clips."""
+        early = "before_clipping" if self._measured_early else "at_optimizer_step"
+        if self.facts.gradients_measured not in (early, "at_optimizer_step"):
+            self.facts = self.facts.model_copy(update={"gradients_measured": early})
 
 
-class _Rows:
-    """The rows of each signal, as they come."""
-
-    def __init__(self) -> None:
-        self._of: dict[str, tuple[tuple[str, ...], list[int], list[FloatArray]]] = {}
-
-    def add(self, signal: str, step: int, subjects: tuple[str, ...], values: FloatArray) -> None:
-        _, steps, rows = self._of.setdefault(signal, (subjects, [], []))
-        steps.append(step)
-        rows.append(values)
-
-    def add_numbers(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self.add(name, step, (WHOLE_STEP,), np.array([float(value)]))
-
-    def tables(self) -> dict[str, SignalTable]:
-        return {
-            signal: SignalTable(np.array(steps, np.int64), subjects, as_recorded(np.stack(rows)))
-            for signal, (subjects, steps, rows) in self._of.items()
-        }
+def _by_optimizer(
+    parameters: Mapping[str, nn.Parameter], optimizers: Sequence[Optimizer]
+) -> list[dict[str, nn.Parameter]]:
+    """Deal the parameters out to the optimizers that hold them: to the first of several, and to the last if to none."""
+    owners: dict[int, int] = {}
+    for place, optimizer in enumerate(optimizers):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                owners.setdefault(id(parameter), place)
+    dealt: list[dict[str, nn.Parameter]] = [{} for _ in optimizers]
+    for name, parameter in parameters.items():
+        dealt[owners.get(id(parameter), -1)][name] = parameter
+    return dealt
 
 
-def leaf_layers(model: nn.Module) -> list[LayerFacts]:
-    """List the modules that have no children, in the order in which they were registered."""
-    return [
-        LayerFacts(
-            name=name,
-            type=type(module).__name__,
-            parameters=[f"{name}.{own}" if name else own for own, _ in module.named_parameters(recurse=False)],
-            weight_shape=list(module.weight.shape) if isinstance(getattr(module, "weight", None), Tensor) else None,
-        )
-        for name, module in model.named_modules()
-        if next(module.children(), None) is None
-    ]
+def _joined(pieces: Sequence[Values | None]) -> Values:
+    """Put the rows of several optimizers below each other, without waiting for a device."""
+    there = [piece for piece in pieces if piece is not None and len(piece)]
+    if len(there) == 1:
+        return there[0]
+    tensors = [piece for piece in there if isinstance(piece, Tensor)]
+    if not tensors:
+        return np.concatenate(there)
+    device = next((piece.device for piece in tensors if not piece.is_cpu), tensors[0].device)
+    return torch.cat([torch.as_tensor(piece).to(device, non_blocking=True) for piece in there])
+
+
+def _with_closure(
+    arguments: tuple[Any, ...], keywords: dict[str, Any], closure: Callable[[], Any], measure: Callable[[], None]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Measure after the first call of the closure in which an optimizer such as LBFGS computes its gradients."""
+
+    @wraps(closure)
+    def measured() -> Any:
+        loss = closure()
+        measure()
+        return loss
+
+    if "closure" in keywords:
+        return arguments, {**keywords, "closure": measured}
+    return tuple(measured if each is closure else each for each in arguments), keywords

@@ -5,9 +5,28 @@ run gives the same history.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from gradclinic.contract.training import SIGNALS, Signal
+from gradclinic.contract.training import (
+    LAYER_SIGNALS,
+    PARAMETER_SIGNALS,
+    SIGNALS,
+    LayerSignal,
+    ParameterSignal,
+    Signal,
+)
+
+GRADIENT_COLUMNS: tuple[ParameterSignal, ...] = (
+    "grad_norm", "grad_max", "grad_mean", "grad_std", "grad_zero_fraction", "grad_nonfinite",
+)  # fmt: skip
+"""What a kernel measures of a gradient, in the order of its columns."""
+
+CHEAP = frozenset({"grad_norm", "grad_nonfinite"})
+"""Those of them that take one sum of squares."""
+
+WEIGHT_COLUMNS: tuple[ParameterSignal, ...] = ("weight_norm", "update_ratio")
+"""What is recorded of the weights, in the order of the columns."""
 
 DENSE_STEPS = 10
 """Every signal that is recorded at all is recorded at each of the first steps: most trouble starts there."""
@@ -16,7 +35,7 @@ DEFAULT_SCHEDULE: Mapping[Signal, int] = MappingProxyType(
     {
         "grad_norm": 1,
         "grad_nonfinite": 1,
-        "activation_grad_norm": 1,
+        "activation_grad_norm": 10,
         "grad_max": 10,
         "grad_mean": 10,
         "grad_std": 10,
@@ -30,18 +49,69 @@ DEFAULT_SCHEDULE: Mapping[Signal, int] = MappingProxyType(
         "update_ratio": 10,
     }
 )
-"""Steps between two records of a signal."""
+"""Steps between two records of a signal, of a model that is not large."""
+
+LARGE = 4_000_000
+"""Trained elements from which on a model is large: its gradients are beyond the caches, and reading them is what costs."""
+
+LARGE_SPARSER = 4
+"""How much rarer the signals of a large model's parameters are; those of its layers are not."""
 
 
-def schedule_of(every: int = 1, signals: Mapping[Signal, int] | None = None) -> dict[Signal, int]:
+def schedule_of(every: int = 1, signals: Mapping[Signal, int] | None = None, *, elements: int = 0) -> dict[Signal, int]:
     """Return the steps between two records of each signal; 0 for one that is left out.
 
-    `every` multiplies the default of each signal; `signals` sets single ones, as they are.
+    `every` multiplies the default of each signal; `signals` sets single ones, as they are; `elements` are those of all
+    trained parameters.
     """
     chosen = signals or {}
-    return {signal: chosen.get(signal, DEFAULT_SCHEDULE[signal] * every) for signal in SIGNALS}
+    sparser = every * (LARGE_SPARSER if elements >= LARGE else 1)
+    return {
+        signal: chosen.get(signal, DEFAULT_SCHEDULE[signal] * (sparser if signal in PARAMETER_SIGNALS else every))
+        for signal in SIGNALS
+    }
 
 
 def is_due(step: int, every: int) -> bool:
     """Say whether a signal that is recorded `every` so many steps is recorded at this one."""
     return every > 0 and (step < DENSE_STEPS or step % every == 0)
+
+
+@dataclass(frozen=True)
+class Due:
+    """The signals that are due at a step, by what has to be done for them."""
+
+    gradients: tuple[tuple[ParameterSignal, int], ...]
+    """Those of gradients, each with its column in what a kernel measures."""
+    whole: bool
+    """Whether more of the gradients is due than their norms and what is not finite."""
+    weights: tuple[tuple[ParameterSignal, int], ...]
+    """Those of weights, each with its column: norms, ratios."""
+    layers: frozenset[LayerSignal]
+
+
+class Calendar:
+    """Says what is due at each step; it is asked at every one, so it looks up and does not work out."""
+
+    def __init__(self, schedule: Mapping[Signal, int]) -> None:
+        self._schedule = dict(schedule)
+        self._periods = tuple({every for every in schedule.values() if every > 0})
+        self._known: dict[tuple[bool, ...], Due] = {}
+
+    def at(self, step: int) -> Due:
+        """Return what is due at this step."""
+        key = tuple([is_due(step, every) for every in self._periods])
+        due = self._known.get(key)
+        if due is None:
+            due = self._known[key] = self._work_out(step)
+        return due
+
+    def _work_out(self, step: int) -> Due:
+        signals = {signal for signal, every in self._schedule.items() if is_due(step, every)}
+        gradients = tuple((signal, place) for place, signal in enumerate(GRADIENT_COLUMNS) if signal in signals)
+        return Due(
+            gradients=gradients,
+            whole=any(signal not in CHEAP for signal, _ in gradients),
+            weights=tuple((signal, place) for place, signal in enumerate(WEIGHT_COLUMNS) if signal in signals),
+            layers=frozenset(signal for signal in LAYER_SIGNALS if signal in signals),
+        )

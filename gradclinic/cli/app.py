@@ -13,12 +13,13 @@ from gradclinic.cli.histories import history
 from gradclinic.cli.jobs import apply, cancel, delete, show, submit, wait
 from gradclinic.cli.lists import jobs, runs
 from gradclinic.cli.local import run
+from gradclinic.cli.recorded import upload
 from gradclinic.cli.schemas import schema
 from gradclinic.cli.specs import validate
 from gradclinic.cli.sweeps import sweep
 from gradclinic.cli.telling import FlagsCommand, TellingGroup
 
-COMMANDS = (run, submit, wait, show, apply, cancel, delete, jobs, runs, sweep, history, validate, schema)
+COMMANDS = (run, submit, wait, show, apply, cancel, delete, jobs, runs, sweep, history, upload, validate, schema)
 """Every command, in the order of the help."""
 
 _EPILOG = (

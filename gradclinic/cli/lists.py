@@ -1,4 +1,4 @@
-"""The commands that list: the jobs of a service, and the runs of a job."""
+"""The commands that list: the jobs of a service, and its runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from gradclinic.cli.options import AsJson, JobId, Url
+from gradclinic.cli.options import AsJson, Url
 from gradclinic.cli.printing import print_json, print_report
 from gradclinic.cli.telling import tell
 from gradclinic.client import Client
 from gradclinic.contract.diagnosis import Health
-from gradclinic.contract.job import JobStatus
+from gradclinic.contract.job import JobStatus, Page, Run, RunKind, RunStatus
 from gradclinic.report.lists import render_jobs, render_runs
 
 Status = Annotated[JobStatus | None, typer.Option("--status", help="Only jobs with this status.")]
@@ -20,6 +20,15 @@ Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Only j
 Label = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="KEY:VALUE", help="Only jobs with this label; all of several."),
+]
+Kind = Annotated[RunKind | None, typer.Option("--kind", help="Only runs of this kind.")]
+RunStatusOption = Annotated[RunStatus | None, typer.Option("--status", help="Only runs with this status.")]
+RunName = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Only runs with this name, their own or their job's.")
+]
+RunLabel = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="KEY:VALUE", help="Only runs with this label; all of several."),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=200, help="Jobs a page.")]
 Cursor = Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")]
@@ -37,7 +46,7 @@ def jobs(  # noqa: PLR0913 - the filters of the HTTP call, each an option
     as_json: AsJson = False,
 ) -> None:
     """List the jobs of a service, newest first."""
-    labels = dict(_key_and_value(given) for given in label or ())
+    labels = labels_from(label)
     with Client(url) as client:
         page = client.jobs(status=status, health=health, labels=labels, name=name, cursor=cursor, limit=limit)
     if as_json:
@@ -48,14 +57,40 @@ def jobs(  # noqa: PLR0913 - the filters of the HTTP call, each an option
         tell(f"There are more: the same with --cursor {page.next_cursor}", on_one_line=True)
 
 
-def runs(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
-    """List the runs of a job: the baseline, and the trials of its fixes."""
+def runs(  # noqa: PLR0913 - the filters of the HTTP call, each an option
+    *,
+    job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only the runs of this job.")] = None,
+    kind: Kind = None,
+    status: RunStatusOption = None,
+    name: RunName = None,
+    label: RunLabel = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Runs a page.")] = 20,
+    cursor: Cursor = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of a job, or those of a service: baselines, trials of fixes, and external ones."""
+    filters = {"--kind": kind, "--status": status, "--name": name, "--label": label, "--cursor": cursor}
+    if job_id is not None and (given := [option for option, value in filters.items() if value is not None]):
+        raise typer.BadParameter("A job has few runs, and all of them are listed.", param_hint=", ".join(given))
     with Client(url) as client:
-        found = client.runs(job_id)
+        if job_id is not None:
+            page = Page[Run](items=client.runs(job_id), next_cursor=None)
+        else:
+            page = client.list_runs(
+                kind=kind, status=status, labels=labels_from(label), name=name, cursor=cursor, limit=limit
+            )
     if as_json:
-        print_json({"items": found, "next_cursor": None})
-    else:
-        print_report(render_runs(found))
+        print_json(page)
+        return
+    print_report(render_runs(page.items))
+    if page.next_cursor is not None:
+        tell(f"There are more: the same with --cursor {page.next_cursor}", on_one_line=True)
+
+
+def labels_from(given: list[str] | None) -> dict[str, str]:
+    """Take labels apart, each given as `key:value`."""
+    return dict(_key_and_value(label) for label in given or ())
 
 
 def _key_and_value(label: str) -> tuple[str, str]:

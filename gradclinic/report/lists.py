@@ -26,13 +26,13 @@ def render_jobs(jobs: Sequence[Job]) -> RenderableType:
 
 
 def render_runs(runs: Sequence[Run]) -> RenderableType:
-    """Lay out the runs of a job."""
+    """Lay out runs, those of jobs and external ones."""
     if not runs:
-        return Text("The job has no runs.")
-    table = _table("run", "kind", "status", "health", "seed", "steps", "outcome")
+        return Text("There is no such run.")
+    table = _table("run", "kind", "status", "health", "seed", "steps", "outcome", "name")
     for run in runs:
         numbers = ("" if run.seed is None else str(run.seed), str(run.steps_done))
-        table.add_row(foreign(run.id), run.kind, run.status, _health(run.health), *numbers, _outcome(run))
+        table.add_row(foreign(run.id), run.kind, run.status, _health(run.health), *numbers, _outcome(run), _named(run))
     return table
 
 
@@ -58,9 +58,9 @@ def _health(health: Health | None) -> Text:
     return Text("") if health is None else Text(health, STYLES[health])
 
 
-def _named(job: Job) -> Text:
-    text = foreign(job.name or "")
-    for key, value in job.labels.items():
+def _named(one: Job | Run) -> Text:
+    text = foreign(one.name or "")
+    for key, value in one.labels.items():
         text.append(" " if text else "").append_text(foreign(f"{key}:{value}", "dim"))
     return text
 

@@ -34,6 +34,7 @@ SIGNAL_NAME = r"[A-Za-z_][A-Za-z0-9_.:@-]{0,99}"
 Text = Annotated[str, Field(max_length=200)]
 Name = Annotated[str, Field(max_length=MAX_SUBJECT)]
 Steps = Annotated[int, Field(ge=0, le=LAST_STEP + 1)]
+Note = Annotated[str, Field(max_length=2000)]
 Loss = Annotated[float, Field(ge=-1e308, le=1e308)]
 
 
@@ -97,6 +98,13 @@ class ExternalFacts(SpecModel):
     trivial: ExternalTrivial = Field(default_factory=ExternalTrivial, description="What ignoring the input reaches.")
     outcome: ExternalOutcome | None = Field(None, description="Where the training ended.")
     error: ExternalError | None = Field(None, description="What was raised in the middle of it.")
+    gradients_measured: Literal["before_clipping", "at_optimizer_step"] | None = Field(
+        None, description="Whether the loop said where to measure, or gradients are as the optimizer got them."
+    )
+    recorder_kernel: Literal["compiled", "torch"] | None = Field(None, description="What read gradients and weights.")
+    notes: list[Note] = Field(
+        default_factory=list, max_length=1000, description="What could not be recorded, in words."
+    )
 
 
 class NewRun(SpecModel):

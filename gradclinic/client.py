@@ -7,20 +7,21 @@ import hashlib
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import httpx2
 
-from gradclinic.connection import Connection, json_of, not_understood, path_of, read_as
+from gradclinic.connection import Connection, path_of, read_as
 from gradclinic.contract.combinations import CHECK_SECONDS
 from gradclinic.contract.diagnosis import Diagnosis, Health
 from gradclinic.contract.job import LIVE, Job, JobStatus, Page, Run
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.sweep import Sweep, SweepSummary
 from gradclinic.contract.uploaded import UploadedArtifact, UploadedDataset
+from gradclinic.history_calls import HistoryCalls
 from gradclinic.run_calls import RunCalls
 from gradclinic.upload import RESTART_SECONDS
 
@@ -36,10 +37,8 @@ ROUND_SECONDS = 0.2
 UPLOAD_SECONDS = 120.0
 """What storing a large upload may take beyond the time of another answer."""
 
-_WIRE_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
-
-class Client(RunCalls):
+class Client(RunCalls, HistoryCalls):
     """A connection to one service; use it as a context manager, or call `close`.
 
     Args:
@@ -162,28 +161,6 @@ class Client(RunCalls):
         """Read a run as it is now."""
         return read_as(Run, self._connection.send("GET", path_of("runs", run_id)))
 
-    def history(  # noqa: PLR0913 - the choices of the call, each by its keyword
-        self,
-        run_id: str,
-        *,
-        signals: Iterable[str] | None = None,
-        layers: Iterable[str] | None = None,
-        start: int | None = None,
-        stop: int | None = None,
-        points: int | None = None,
-    ) -> dict[str, Any]:
-        """Read a run's signals as the service's JSON has them: `steps`, and `columns` by `<layer>/<signal>`.
-
-        With `points` each column is `min`, `max` and `mean` over so many stretches. NaN and infinities come as floats,
-        a value that was not recorded as None.
-        """
-        asked = {"signals": _joined(signals), "layers": _joined(layers), "start": start, "stop": stop, "points": points}
-        answer = json_of(self._connection.send("GET", path_of("runs", run_id, "history"), params=asked))
-        columns = answer.get("columns", {}) if isinstance(answer, dict) else None
-        if not isinstance(columns, dict):
-            raise not_understood("a history without columns")
-        return {**answer, "columns": {name: _with_numbers(column) for name, column in columns.items()}}
-
     def apply_fix(self, job_id: str, fix_id: str) -> Job:
         """Submit the job's spec with one of its fixes applied, as a job of its own."""
         path = path_of("jobs", job_id, "fixes", fix_id, "apply")
@@ -304,19 +281,3 @@ class Client(RunCalls):
         if answer.status_code == httpx2.codes.NOT_MODIFIED:
             return None, tag
         return read_as(Job, answer), answer.headers.get("ETag")
-
-
-def _joined(names: Iterable[str] | None) -> str | None:
-    return None if names is None else ",".join(names)
-
-
-def _with_numbers(column: Any) -> Any:
-    """Replace the wire's words for numbers that JSON does not have by floats."""
-    if isinstance(column, dict):
-        return {key: _with_numbers(values) for key, values in column.items()}
-    if not isinstance(column, list):
-        raise not_understood("a column that is no list")
-    try:
-        return [_WIRE_NUMBERS[value] if isinstance(value, str) else value for value in column]
-    except KeyError as error:
-        raise not_understood(f"the number {error}") from error

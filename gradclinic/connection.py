@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
@@ -104,6 +105,22 @@ class Connection:
                     return self._checked(answer)
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
+
+    @contextmanager
+    def receive(
+        self, path: str, *, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Ask for something long, and give a good answer piece by piece while it comes; nothing is repeated."""
+        asked = {key: value for key, value in (params or {}).items() if value is not None}
+        try:
+            with self._http.stream(
+                "GET", self.url + path, params=asked, headers=headers, timeout=self._timeout
+            ) as answer:
+                if not answer.is_success:
+                    answer.read()
+                yield self._checked(answer).iter_bytes()
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> ServiceUnreachable:
         match error:

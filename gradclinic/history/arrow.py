@@ -6,6 +6,7 @@ metadata. PyArrow is an extra (`pip install 'gradclinic[arrow]'`) and is importe
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,11 +143,23 @@ def load_history(path: Path | str) -> History:
     """
     pa = _pyarrow()
     with Path(path).open("rb") as file, _damage_told(pa, str(path)):
-        table = _read_table(pa, file)
+        table = _read_table(pa, file, str(path))
     try:
         return from_arrow(table)
     except InvalidHistory as error:
         raise InvalidHistory(f"{path}: {error}") from error
+
+
+def read_stream(content: bytes) -> Any:
+    """Return the `pyarrow.Table` in an Arrow stream.
+
+    Raises:
+        ArrowMissing: PyArrow is not installed.
+        InvalidHistory: It is none, was cut, or is damaged.
+    """
+    pa = _pyarrow()
+    with _damage_told(pa, "This stream"):
+        return _read_table(pa, io.BytesIO(content), "This stream")
 
 
 def schema_of(columns: Columns, *, facts: RunFacts | None = None, metadata: Mapping[bytes, bytes] | None = None) -> Any:
@@ -198,14 +211,14 @@ def _batches(parts: Iterable[History], columns: Columns, schema: Any, rows: int)
             yield batch_of(laid, columns, schema)
 
 
-def _read_table(pa: Any, file: IO[bytes]) -> Any:
+def _read_table(pa: Any, file: IO[bytes], what: str) -> Any:
     if file.read(len(_MAGIC)) == _MAGIC:
         file.seek(0)
         return pa.ipc.open_file(file).read_all()
     size = file.seek(0, 2)
     file.seek(max(0, size - len(END_OF_STREAM)))
     if file.read() != END_OF_STREAM:
-        raise InvalidHistory(f"{file.name} is no Arrow file, or was cut. `History.save` writes one.")
+        raise InvalidHistory(f"{what} is no Arrow file, or was cut. `History.save` writes one.")
     file.seek(0)
     return pa.ipc.open_stream(file).read_all()
 

@@ -1,6 +1,6 @@
 """Gradient analysis for PyTorch trainings: history, diagnosis, fix and proof.
 
-`Client` and `diagnose` work without torch; `Recorder` needs it (`pip install gradclinic[torch]`).
+`Client` and `diagnose` work without torch; `Recorder` and `export_artifact` need it (`pip install gradclinic[torch]`).
 """
 
 from importlib import import_module
@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gradclinic.client import Client
     from gradclinic.diagnosis import diagnose
+    from gradclinic.export import export_artifact
     from gradclinic.recorder import Recorder
 
-__all__ = ["Client", "Recorder", "diagnose"]
+__all__ = ["Client", "Recorder", "diagnose", "export_artifact"]
 
-_HOMES = {"Client": "gradclinic.client", "Recorder": "gradclinic.recorder", "diagnose": "gradclinic.diagnosis"}
+_HOMES = {
+    "Client": "gradclinic.client",
+    "Recorder": "gradclinic.recorder",
+    "diagnose": "gradclinic.diagnosis",
+    "export_artifact": "gradclinic.export",
+}
 
 
 def __getattr__(name: str) -> Any:

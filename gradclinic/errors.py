@@ -3,6 +3,7 @@
 GradclinicError
 ├── InvalidSpec              what was posted is wrong; `faults` lists every place
 ├── InvalidHistory           a history that cannot be read, or lacks what was asked of it
+├── NotExportable            a PyTorch module that cannot be made an artifact
 ├── NotFound                 no such job, run, sweep, fix or upload
 ├── Conflict                 right request, wrong moment
 │   ├── DiagnosisNotReady    the baseline is not trained yet: ask again later
@@ -58,6 +59,12 @@ class InvalidHistory(GradclinicError):
     """A recorded history cannot be read, or does not hold what was asked of it."""
 
     code = "invalid_history"
+
+
+class NotExportable(GradclinicError):
+    """A PyTorch module does something that no artifact can hold."""
+
+    code = "not_exportable"
 
 
 class NotFound(GradclinicError):

@@ -172,7 +172,8 @@ def _known_keys(root: type[BaseModel], location: Sequence[str | int]) -> list[st
         if held:
             models = {model for annotation in held for model in _models_in(annotation)}
         else:  # the tag of a union: the type of one of its members
-            models = {model for model in models if key in _types_of(model)} or models
+            named = {model for model in models if key in _types_of(model)}
+            models = named or {model for model in models if not _types_of(model)} or models
     return sorted(models.pop().model_fields) if len(models) == 1 else []
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from gradclinic.contract.base import SpecModel, misfit
 from gradclinic.contract.data import Data
@@ -16,6 +16,7 @@ from gradclinic.contract.scheduler import CyclicLR, OneCycleLR, Scheduler, Seque
 from gradclinic.contract.training import DiagnosisOptions, Recording, Training, Verification
 
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=64)]
+ArtifactId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 LabelValue = Annotated[str, Field(max_length=256)]
 
 
@@ -26,6 +27,35 @@ class Model(SpecModel):
     init: Init | None = Field(None, description="Initialization of all layers; without it, PyTorch's defaults.")
 
 
+class GraphModel(SpecModel):
+    """A model of any architecture, as data: a graph of operators with its weights, uploaded as an artifact.
+
+    `gradclinic.export_artifact` makes one of a PyTorch module. The training starts from the artifact's weights, whatever the
+    seed, which then decides on the order of the samples and on dropout alone. As what is inside does not stand in the spec,
+    a last batch of one sample is always joined to the one before it.
+    """
+
+    type: Literal["graph"] = Field(description="A graph.")
+    artifact: ArtifactId = Field(
+        description="The artifact's id (`POST /v1/artifacts`); on the command line, what --artifact stands in for."
+    )
+    init: Init | None = Field(
+        None, description="Draws all weights and biases anew, by the seed; without it they start as in the artifact."
+    )
+
+
+def _sort_of_model(value: Any) -> str:
+    """Tell a graph, which has a type, from layers; a tag is no key of either, so that errors find their place."""
+    has_type = "type" in value if isinstance(value, dict) else isinstance(value, GraphModel)
+    return "graph" if has_type else "of layers"
+
+
+AnyModel = Annotated[
+    Annotated[Model, Tag("of layers")] | Annotated[GraphModel, Tag("graph")], Discriminator(_sort_of_model)
+]
+"""Layers by their types, or a graph."""
+
+
 class JobSpec(SpecModel):
     """A complete job: the same spec and seed give the same history."""
 
@@ -33,7 +63,7 @@ class JobSpec(SpecModel):
     labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, max_length=32, description="Free keys and values to filter by."
     )
-    model: Model = Field(description="What to train.")
+    model: AnyModel = Field(description="What to train: layers, or the graph of a model of your own.")
     data: Data = Field(description="What to train on.")
     loss: Loss = Field(description="What to minimise.")
     optimizer: Optimizer = Field(description="How to minimise it.")
@@ -58,7 +88,7 @@ class JobSpec(SpecModel):
     @property
     def joins_single(self) -> bool:
         """Whether a last batch of one sample is joined to the one before: a batch normalisation cannot take it."""
-        return has_batch_normalization(self.model.layers)
+        return isinstance(self.model, GraphModel) or has_batch_normalization(self.model.layers)
 
     def total_steps(self, train_rows: int) -> int:
         """Return the optimizer steps of the whole training over `train_rows` rows."""

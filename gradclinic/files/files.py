@@ -1,4 +1,4 @@
-"""Where the files of data sets are found: under the data root, and among the uploads. Reads none of them."""
+"""Where the files of data sets and models are found: under the data root, and among the uploads. Reads none of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from gradclinic.contract.dataset import RawFacts
 from gradclinic.contract.file_data import Arrays, Table
 from gradclinic.contract.limits import DEFAULT_LIMITS
-from gradclinic.errors import InvalidSpec, NotFound
+from gradclinic.errors import Fault, InvalidSpec, NotFound
 from gradclinic.files.source import Source, refusal
 
 REMEMBERED = 256
@@ -21,12 +21,13 @@ BYTES_A_NUMBER = 32
 
 
 class Files:
-    """Finds the files that a data set names, and remembers what was in them while they do not change.
+    """Finds the files that a data set or a model names, and remembers what was in them while they do not change.
 
     Args:
         root: The data root; without it `path` data are refused.
         dataset: Returns the file of an uploaded data set, or raises `NotFound`; without it `dataset` data are refused.
         max_numbers: Numbers that the inputs of one data set may have.
+        artifact_path: Returns the file of an uploaded artifact, or raises `NotFound`; without it graph models are refused.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class Files:
         dataset: Callable[[str], Path] | None = None,
         *,
         max_numbers: int = DEFAULT_LIMITS.max_data,
+        artifact_path: Callable[[str], Path] | None = None,
     ) -> None:
         self._root = root
         self._dataset = dataset
+        self._artifact_path = artifact_path
         self.max_numbers = max_numbers
         self._known: OrderedDict[Hashable, RawFacts | InvalidSpec] = OrderedDict()
         self._lock = threading.Lock()
@@ -84,6 +87,21 @@ class Files:
             message = f"There is no uploaded data set {wanted!r}. It may have been deleted."
             raise refusal(key, message, "the id that `POST /v1/datasets` gave") from error
         return Source(found, key, "The uploaded data set", self._max_bytes)
+
+    def artifact(self, id: str) -> Path:
+        """Find the file of the artifact that a model names.
+
+        Raises:
+            InvalidSpec: There is none.
+        """
+        if self._artifact_path is None:
+            raise InvalidSpec([Fault("/model/artifact", "Artifacts cannot be found here.", "a model of layers")])
+        try:
+            return self._artifact_path(id)
+        except NotFound as error:
+            message = f"There is no artifact {id!r}. It may have been deleted."
+            expected = "the id that `POST /v1/artifacts` gave"
+            raise InvalidSpec([Fault("/model/artifact", message, expected)]) from error
 
     def remembered(self, key: Hashable, look: Callable[[], RawFacts]) -> RawFacts:
         """Return the facts that are kept under this key, or look and keep them; those not asked for the longest go.

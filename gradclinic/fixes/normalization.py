@@ -36,7 +36,7 @@ ADDRESSES: tuple[RuleId, ...] = ("vanishing_gradient", "exploding_gradient", "no
 
 def propose(posted: Posted, finding: Finding) -> list[Candidate]:  # noqa: ARG001 - every fix module has one signature
     """Propose one kind of normalization for all hidden layers that have none."""
-    normalized = set(_followed_by_normalization(posted.spec.model.layers, ("model", "layers")))
+    normalized = set(_followed_by_normalization(posted.layers, ("model", "layers")))
     bare = [place for place in _hidden_linears(posted) if place.keys not in normalized]
     type_ = fitting_normalization(posted, (shape for place in bare for shape in place.inputs))
     if type_ == "LayerNorm":

@@ -19,7 +19,7 @@ from gradclinic.contract.normalization import Normalization
 from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.regularization import Regularization
 from gradclinic.contract.sequence import Attention, Recurrent
-from gradclinic.contract.spec import JobSpec
+from gradclinic.contract.spec import GraphModel, JobSpec
 
 Keys = tuple[str | int, ...]
 """The keys that lead to a value of the document: `("model", "layers", 2)` is `/model/layers/2`."""
@@ -77,6 +77,11 @@ class Posted:
     spec: JobSpec
     places: Mapping[Keys, Place]
 
+    @property
+    def layers(self) -> Layers:
+        """The model's layers; none of a graph, whose inside no patch of a spec can change."""
+        return () if isinstance(self.spec.model, GraphModel) else self.spec.model.layers
+
     def hidden(self, types: tuple[type, ...]) -> list[Place]:
         """Return the places of these types that stand before the output layer."""
         return [place for place in self.places.values() if place.role == "hidden" and isinstance(place.layer, types)]
@@ -92,9 +97,10 @@ def read_posted(document: Mapping[str, Any]) -> Posted:
     road = _Road()
     raw = spec.data.raw_facts()
     # What a file holds is not looked up here: the shapes behind it are unknown, then.
-    road.follow(spec.model.layers, ("model", "layers"), None if raw is None else raw.input_shape, turns=1)
+    layers = () if isinstance(spec.model, GraphModel) else spec.model.layers
+    road.follow(layers, ("model", "layers"), None if raw is None else raw.input_shape, turns=1)
     roles: dict[Keys, Role] = {}
-    _mark_end(spec.model.layers, ("model", "layers"), roles)
+    _mark_end(layers, ("model", "layers"), roles)
     places = {
         keys: Place(keys, layer, roles.get(keys, "hidden"), frozenset(road.inputs[keys]), turns)
         for keys, (layer, turns) in road.layers.items()

@@ -52,13 +52,13 @@ BOUNDED = frozenset({"Sigmoid", "Hardsigmoid", "Tanh", "Hardtanh", "Softsign", "
 def propose(posted: Posted, finding: Finding) -> list[Candidate]:  # noqa: ARG001 - every fix module has one signature
     """Propose to wrap all blocks that keep their shape."""
     bare = _Wrapping(posted)
-    bare.wrap_blocks(posted.spec.model.layers, ("model", "layers"))
+    bare.wrap_blocks(posted.layers, ("model", "layers"))
     if bare.blocks < MIN_BLOCKS:
         return []
     wrapping = bare
     if bare.blocks > MAX_BARE_BLOCKS:
         wrapping = _Wrapping(posted, normalize=True)
-        wrapping.wrap_blocks(posted.spec.model.layers, ("model", "layers"))
+        wrapping.wrap_blocks(posted.layers, ("model", "layers"))
     why = (
         f"The gradient has a way around each of the {wrapping.blocks} blocks, along which it is not multiplied by "
         "anything: over depth it then shrinks slowly rather than exponentially."

@@ -5,13 +5,19 @@ run or unpickled here; `gradclinic.model.graph` builds the network, `gradclinic.
 """
 
 from gradclinic.graph.format import METADATA_KEY, VERSION, GraphDocument, GraphInput, GraphLayer, GraphNode, GraphTensor
-from gradclinic.graph.operators import ALLOWED
+from gradclinic.graph.operators import ALLOWED, GETITEM, IN_PLACE, NUMBERS, RECURRENT, SHAPES
 from gradclinic.graph.read import ARTIFACT, Graph, StoredTensor, read_graph
+from gradclinic.graph.references import names_in
 
 __all__ = [
     "ALLOWED",
     "ARTIFACT",
+    "GETITEM",
+    "IN_PLACE",
     "METADATA_KEY",
+    "NUMBERS",
+    "RECURRENT",
+    "SHAPES",
     "VERSION",
     "Graph",
     "GraphDocument",
@@ -20,5 +26,6 @@ __all__ = [
     "GraphNode",
     "GraphTensor",
     "StoredTensor",
+    "names_in",
     "read_graph",
 ]

@@ -80,6 +80,8 @@ def _object_problem(value: dict[str, Any], nodes: Container[str], tensors: Conta
             return None if 0 <= one <= 1 and 0 <= other <= 1 else ("has no probability", "two numbers from 0 to 1")
         case {"dtype": str(name)} if len(value) == 1:
             return None if name in get_args(DType) else (f"has the type {name[:40]!r}", ", ".join(get_args(DType)))
+        case {"memory_format": "contiguous_format" | "preserve_format"} if len(value) == 1:
+            return None
         case {"float": str(name)} if len(value) == 1 and name in _FLOATS:
             return None
     return (

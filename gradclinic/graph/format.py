@@ -6,7 +6,8 @@ and its arguments; an argument is a number, a boolean, null, one of `WORDS`, a l
     {"node": "linear"}                          what an earlier node, or the input, gives
     {"tensor": "body.0.weight"}                 a parameter, a buffer or a constant by its name
     {"training": 0.1, "evaluation": 0.0}        the one while training, the other in evaluation
-    {"dtype": "float32"}, {"float": "-inf"}     a type of numbers, and what JSON has no number for
+    {"dtype": "float32"}, {"memory_format": "contiguous_format"}
+    {"float": "-inf"}                           what JSON has no number for
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class GraphNode(SpecModel):
     args: list[Any] = Field(default_factory=list, max_length=64)
     kwargs: dict[str, Any] = Field(default_factory=dict, max_length=16)
     layer: Annotated[int, Field(ge=0)] | None = Field(None, description="The layer that it belongs to, by its index.")
+    watched: bool = Field(False, description="Whether its value is what the layer gives, and is recorded as that.")
 
 
 class GraphDocument(SpecModel):

@@ -36,7 +36,7 @@ _LAYERS = (
     "conv_transpose1d", "conv_transpose2d.input", "conv_transpose3d.input", "batch_norm", "instance_norm", "layer_norm",
     "group_norm", "rms_norm", "dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "softmax.int",
     "log_softmax.int", "glu", "scaled_dot_product_attention", "lstm.input", "gru.input", "rnn_tanh.input",
-    "rnn_relu.input", "max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+    "rnn_relu.input", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", "max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
     "upsample_nearest1d.vec", "upsample_nearest2d.vec", "upsample_bilinear2d.vec", "upsample_linear1d.vec",
     "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "cosine_similarity", "pairwise_distance", "one_hot",
@@ -93,3 +93,6 @@ IN_PLACE = frozenset(map(_aten, _IN_PLACE))
 
 RECURRENT = frozenset(map(_aten, ("lstm.input", "gru.input", "rnn_tanh.input", "rnn_relu.input")))
 """Those that go through a sequence step by step."""
+
+SHAPES = frozenset(map(_aten, _SHAPES))
+"""Those that move numbers and compute none."""

@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from gradclinic.contract.layers import AnyLayer, Layers
-from gradclinic.contract.spec import Model
+from gradclinic.contract.spec import GraphModel, Model
 from gradclinic.errors import InvalidSpec
+from gradclinic.files import Files
 from gradclinic.model.combinators import COMBINATORS
 from gradclinic.model.fits import Misfit
+from gradclinic.model.graph import build_graph_model
 from gradclinic.model.initialization import initialize
 from gradclinic.model.layers import fitted_keywords, is_frozen, make_module, own_init, takes_tokens
 from gradclinic.model.network import Chain, Network
@@ -21,15 +23,25 @@ ANY_BATCH = 2
 """Shapes do not depend on the size of a batch; any will do to work them out."""
 
 
-def build_model(model: Model, input_shape: tuple[int, ...], *, seed: int, integers: bool = False) -> nn.Module:
+def build_model(
+    model: Model | GraphModel,
+    input_shape: tuple[int, ...],
+    *,
+    seed: int,
+    integers: bool = False,
+    files: Files | None = None,
+) -> nn.Module:
     """Build and initialize a network for batches of samples of `input_shape`, float32, on the CPU.
 
     `integers` says that the data's inputs are whole numbers; the network takes them as int64 if `takes_tokens(model)`.
+    `files` finds the artifact of a graph, which brings its weights.
     The modules' names are the contract's names of the layers. PyTorch's global generator is left as it was.
 
     Raises:
         InvalidSpec: The layers do not fit together; `faults` lists every place.
     """
+    if isinstance(model, GraphModel):
+        return build_graph_model(model, files, seed=seed)
     resolver = Resolver(model, ANY_BATCH)
     sample = Sample(input_shape, integers and takes_tokens(model))
     resolution = resolver.resolve(sample)

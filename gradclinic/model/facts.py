@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from gradclinic.history.facts import LayerFacts
+from gradclinic.model.graph import GraphNetwork, graph_facts
 from gradclinic.model.network import Chain, Dense, Group, Network, Parallel, Residual
 
 
@@ -15,8 +16,11 @@ def layer_facts(network: nn.Module) -> list[LayerFacts]:
 
     Those are all layers that hold no others, however PyTorch makes them (a `TransformerEncoderLayer` is one), and each
     `Residual`, `Parallel` and block of a `Dense`, after the layers inside. Groups compute nothing and are left out. The
-    names are those of `named_modules`; what is inside a combinator that computes is not on the trunk.
+    names are those of `named_modules`; what is inside a combinator that computes is not on the trunk. A graph's are those
+    that it names.
     """
+    if isinstance(network, GraphNetwork):
+        return graph_facts(network.graph)
     return list(_facts(network, "", on_trunk=True))
 
 

@@ -89,7 +89,7 @@ def _score_faults(spec: JobSpec, loss: CrossEntropyLoss | NLLLoss, facts: DataFa
         detail = f"{loss.type} tells classes apart, and data of type {spec.data.type} ask for numbers."
         yield Fault("/loss/type", detail, "MSELoss, L1Loss or HuberLoss")
         return
-    where, wanted = size_pointer(spec.model.layers), shown((*_indexed(facts), facts.classes))
+    where, wanted = size_pointer(spec.model), shown((*_indexed(facts), facts.classes))
     if facts.one_hot and isinstance(loss, NLLLoss):
         yield Fault("/data/one_hot", "NLLLoss takes class indices, and one_hot makes vectors of them.", "false")
     elif facts.one_hot and loss.ignore_index >= 0:
@@ -129,7 +129,7 @@ def _binary_faults(spec: JobSpec, facts: DataFacts, output: Shape) -> Iterator[F
     elif output not in _single_outputs(facts):
         takes = "one logit" if isinstance(spec.loss, BCEWithLogitsLoss) else "one probability"
         detail = f"The model's output is {shown(output)}; {name} takes {takes} a target, {shown(_single(facts))}."
-        yield Fault(size_pointer(spec.model.layers), detail, "1, or CrossEntropyLoss with an output a class")
+        yield Fault(size_pointer(spec.model), detail, "1, or CrossEntropyLoss with an output a class")
 
 
 def _distance_faults(spec: JobSpec, facts: DataFacts, output: Shape) -> Iterator[Fault]:
@@ -142,7 +142,7 @@ def _distance_faults(spec: JobSpec, facts: DataFacts, output: Shape) -> Iterator
             f"{spec.loss.type} would broadcast the two silently."
         )
         expected = "1, one_hot targets, or CrossEntropyLoss with an output a class"
-        yield Fault(size_pointer(spec.model.layers), detail, expected)
+        yield Fault(size_pointer(spec.model), detail, expected)
 
 
 def _distribution_faults(spec: JobSpec, facts: DataFacts, output: Shape) -> Iterator[Fault]:
@@ -166,7 +166,7 @@ def _equal_faults(spec: JobSpec, facts: DataFacts, output: Shape) -> Iterator[Fa
         )
         wanted = facts.target_shape
         expected = f"{wanted[0]}" if len(wanted) == len(output) == 1 else f"an output of {shown(wanted)}"
-        yield Fault(size_pointer(spec.model.layers), detail, expected)
+        yield Fault(size_pointer(spec.model), detail, expected)
 
 
 def _indexed(facts: DataFacts) -> Shape:

@@ -14,8 +14,10 @@ from gradclinic.contract.activations import PReLU
 from gradclinic.contract.feedforward import Embedding
 from gradclinic.contract.initialization import Init
 from gradclinic.contract.layers import AnyLayer, Dense, Parallel, Repeat, Residual, Sequential
-from gradclinic.contract.spec import Model
+from gradclinic.contract.spec import GraphModel, Model
+from gradclinic.files import Files
 from gradclinic.model.fits import FITS, INFERRED, Keywords, Misfit
+from gradclinic.model.graph.load import load_graph
 from gradclinic.model.modules import MODULES
 from gradclinic.model.sample import Sample, shown
 
@@ -23,8 +25,14 @@ MOVING = frozenset({"Flatten", "Unflatten", "Identity", "Select"})
 """The layers that move numbers and compute none: tokens stay tokens in them."""
 
 
-def takes_tokens(model: Model) -> bool:
-    """Tell whether the first layer that computes is an Embedding, which takes whole numbers (int64)."""
+def takes_tokens(model: Model | GraphModel, files: Files | None = None) -> bool:
+    """Tell whether a model takes whole numbers (int64): its first layer that computes is an Embedding, or its graph says so.
+
+    Raises:
+        InvalidSpec: The artifact of a graph is not among the files, or cannot be used.
+    """
+    if isinstance(model, GraphModel):
+        return load_graph(model, files).document.input.dtype == "int64"
     return bool(_starts_with_embedding(model.layers))
 
 

@@ -11,7 +11,7 @@ from gradclinic.contract.limits import Limits
 from gradclinic.contract.spec import JobSpec
 from gradclinic.contract.training import LAYER_SIGNALS
 from gradclinic.errors import Fault
-from gradclinic.model.place import MODEL
+from gradclinic.model.place import model_pointer
 from gradclinic.model.resolution import Entry
 from gradclinic.model.sample import Shape
 from gradclinic.recorder import DENSE_STEPS, schedule_of
@@ -143,7 +143,9 @@ def data_faults(spec: JobSpec, facts: DataFacts, limits: Limits) -> Iterator[Fau
 def cost_faults(spec: JobSpec, costs: Costs, limits: Limits) -> Iterator[Fault]:
     """Yield what the model takes that is too much."""
     if costs.parameters > limits.max_parameters:
-        yield _too_much(MODEL.pointer, "The model has", costs.parameters, "parameters", limits.max_parameters)
+        yield _too_much(
+            model_pointer(spec.model), "The model has", costs.parameters, "parameters", limits.max_parameters
+        )
     if costs.memory > limits.max_memory:
         yield _too_much("/model", "The training would hold about", costs.memory, "bytes", limits.max_memory)
     if costs.flops > limits.max_flops:

@@ -93,7 +93,7 @@ def measure_layer(layer: AnyLayer, sample: Sample, batch: int) -> Measured:
             return _count_steps(layer, keywords, sample, batch)
         output, parameters, flops = _run(layer, keywords, sample, tried)
     except TORCH_ERRORS as error:
-        detail = f'it cannot take the input {shown(sample.shape)}. PyTorch says: "{_words(error)}"'
+        detail = f'it cannot take the input {shown(sample.shape)}. PyTorch says: "{words(error)}"'
         return Measured(None, misfit=Misfit("", detail, "keywords that fit the input"))
     if output.shape[:1] != (tried,):
         detail = f"it does not keep the batch apart: {shown(sample.shape)} becomes {list(output.shape)} on a batch of {tried}"
@@ -154,15 +154,15 @@ def _words_of(attempt: Callable[[], object]) -> str | None:
     try:
         attempt()
     except Warning as warning:  # where warnings are errors
-        return _words(warning)
+        return words(warning)
     except TypeError:  # a size that was to be inferred is missing
         return None
     except TORCH_ERRORS as error:
-        return _words(error)
+        return words(error)
     return None
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
     """Return the first line of an error, cut where it is long, without its own full stop."""
     line = next(iter(str(error).splitlines()), "") or type(error).__name__
     return f"{line[:MAX_QUOTE]}..." if len(line) > MAX_QUOTE else line.rstrip(".")

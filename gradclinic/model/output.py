@@ -12,7 +12,8 @@ from gradclinic.contract.layers import AnyLayer, Layers, Repeat, Sequential
 from gradclinic.contract.normalization import Normalization
 from gradclinic.contract.regularization import Regularization
 from gradclinic.contract.sequence import Attention, Max, Mean, PositionalEncoding, Select
-from gradclinic.model.place import MODEL
+from gradclinic.contract.spec import GraphModel, Model
+from gradclinic.model.place import MODEL, model_pointer
 
 KEEPING: tuple[type, ...] = (
     *get_args(AnyActivation),
@@ -38,15 +39,19 @@ SETTING: Mapping[str, str] = MappingProxyType(
 """The key that sets the size of the last dimension, by type."""
 
 
-def size_pointer(layers: Layers, pointer: str = MODEL.pointer) -> str:
+def size_pointer(model: Model | GraphModel) -> str:
     """Return the pointer of what sets the size of the output: the last Linear's `out_features` if it decides."""
+    return model_pointer(model) if isinstance(model, GraphModel) else _size_pointer(model.layers, MODEL.pointer)
+
+
+def _size_pointer(layers: Layers, pointer: str) -> str:
     for index in range(len(layers) - 1, -1, -1):
         layer, where = layers[index], f"{pointer}/{index}"
         if isinstance(layer, KEEPING) or _keeps_last_dimension(layer):
             continue
         if layer.type in SETTING:
             return f"{where}/{SETTING[layer.type]}"
-        return size_pointer(layer.layers, f"{where}/layers") if isinstance(layer, Sequential | Repeat) else where
+        return _size_pointer(layer.layers, f"{where}/layers") if isinstance(layer, Sequential | Repeat) else where
     return pointer
 
 

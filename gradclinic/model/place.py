@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradclinic.contract.layers import AnyLayer
+from gradclinic.contract.spec import GraphModel, Model
+from gradclinic.graph import ARTIFACT
 
 
 def name_part(index: int, layer: AnyLayer) -> str:
@@ -39,3 +41,8 @@ class Place:
 
 MODEL = Place("layers", "/model/layers")
 """The list of a model's layers."""
+
+
+def model_pointer(model: Model | GraphModel) -> str:
+    """Return the pointer of what the whole model is made of."""
+    return ARTIFACT if isinstance(model, GraphModel) else MODEL.pointer

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from gradclinic.contract.layers import AnyLayer
 from gradclinic.errors import Fault
+from gradclinic.graph import GraphLayer
 from gradclinic.model.place import Place
 from gradclinic.model.sample import Sample, Shape
 
@@ -20,7 +21,7 @@ class Entry:
     `watched` is how often its output can be recorded.
     """
 
-    layer: AnyLayer
+    layer: AnyLayer | GraphLayer
     place: Place
     input: Shape
     output: Shape

@@ -9,13 +9,14 @@ from gradclinic.contract.limits import DEFAULT_LIMITS, Limits
 from gradclinic.contract.naming import without_turns
 from gradclinic.contract.parse import MAX_FAULTS
 from gradclinic.contract.resolved import ResolvedLayer, ResolvedSpec
-from gradclinic.contract.spec import JobSpec
+from gradclinic.contract.spec import GraphModel, JobSpec
 from gradclinic.errors import Fault, InvalidSpec
 from gradclinic.files import Files, facts_of
 from gradclinic.model.fit import batch_faults, metric_faults, output_faults, token_faults
+from gradclinic.model.graph import load_graph, resolve_graph
 from gradclinic.model.layers import takes_tokens
 from gradclinic.model.limits import BACKWARD_COST, Costs, batch_rows, cost_faults, data_faults, work_out_costs
-from gradclinic.model.place import MODEL
+from gradclinic.model.place import MODEL, model_pointer
 from gradclinic.model.resolution import Entry, Resolution, shape_of
 from gradclinic.model.resolver import Resolver, count_layers
 from gradclinic.model.sample import Sample
@@ -32,14 +33,19 @@ def resolve_spec(spec: JobSpec, limits: Limits = DEFAULT_LIMITS, files: Files | 
     """
     facts = facts_of(spec.data, files)
     faults = list(data_faults(spec, facts, limits))
-    layers = count_layers(spec.model.layers)
+    layers = 0 if isinstance(spec.model, GraphModel) else count_layers(spec.model.layers)
     if layers > limits.max_layers:
         detail = f"The model has {_written(layers)} layers after unrolling; the limit here is {limits.max_layers:,}."
         faults.append(Fault(MODEL.pointer, detail, f"at most {limits.max_layers:,} layers"))
     if faults:  # what is this large is not looked at any closer
         raise InvalidSpec(faults + list(metric_faults(spec, facts, None)))
-    sample = Sample(facts.input_shape, facts.integers and takes_tokens(spec.model))
-    resolution = Resolver(spec.model, batch_rows(spec, facts), limits).resolve(sample)
+    if isinstance(spec.model, GraphModel):
+        graph = load_graph(spec.model, files, limits)
+        layers = len(graph.document.layers)
+        resolution = resolve_graph(spec, spec.model, graph, facts, limits)
+    else:
+        sample = Sample(facts.input_shape, facts.integers and takes_tokens(spec.model))
+        resolution = Resolver(spec.model, batch_rows(spec, facts), limits).resolve(sample)
     costs = work_out_costs(spec, facts, resolution.entries.values(), shape_of(resolution.output))
     faults = [
         *resolution.faults.values(),
@@ -51,10 +57,10 @@ def resolve_spec(spec: JobSpec, limits: Limits = DEFAULT_LIMITS, files: Files | 
     return _resolved(spec, facts, resolution, costs, layers)
 
 
-def is_resolvable(spec: JobSpec, limits: Limits = DEFAULT_LIMITS) -> bool:
+def is_resolvable(spec: JobSpec, limits: Limits = DEFAULT_LIMITS, files: Files | None = None) -> bool:
     """Tell whether `resolve_spec` finds nothing wrong."""
     try:
-        resolve_spec(spec, limits)
+        resolve_spec(spec, limits, files)
     except InvalidSpec:
         return False
     return True
@@ -63,7 +69,9 @@ def is_resolvable(spec: JobSpec, limits: Limits = DEFAULT_LIMITS) -> bool:
 def _model_faults(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs: Costs) -> Iterable[Fault]:
     if not resolution.faults and costs.trained == 0:
         reason = "Every parameter of the model is frozen" if costs.parameters else "The model has no parameters"
-        yield Fault(MODEL.pointer, f"{reason}: there is nothing to train.", "a layer whose parameters are trained")
+        yield Fault(
+            model_pointer(spec.model), f"{reason}: there is nothing to train.", "a layer whose parameters are trained"
+        )
     if resolution.output is not None:
         yield from output_faults(spec, facts, resolution.output.shape)
     yield from metric_faults(spec, facts, resolution.output.shape if resolution.output is not None else None)

@@ -49,9 +49,10 @@ def make_setup(spec: JobSpec, seed: int, files: Files | None = None) -> Setup:
         InvalidSpec: The data cannot be read, or the layers do not fit together.
     """
     device = _device(spec.training.device)
-    tokens = takes_tokens(spec.model)
+    tokens = takes_tokens(spec.model, files)
     data = prepare_data(spec.data, files, as_tokens=tokens)
-    network = build_model(spec.model, data.facts.input_shape, seed=seed, integers=data.facts.integers).to(device)
+    shape, integers = data.facts.input_shape, data.facts.integers
+    network = build_model(spec.model, shape, seed=seed, integers=integers, files=files).to(device)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer: Optimizer = getattr(torch.optim, spec.optimizer.type)(
         trained, **spec.optimizer.model_dump(exclude={"type"})

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gradclinic.recorder import outputs
+
 _REGISTRARS: tuple[tuple[type, str, str], ...] = (
     (nn.Module, "register_forward_pre_hook", "forward"),
     (nn.Module, "register_forward_hook", "forward"),
@@ -28,14 +30,20 @@ _REGISTRARS: tuple[tuple[type, str, str], ...] = (
 )
 """Where PyTorch takes hooks, and which kind of call each makes."""
 
+_NODE_HOOK_MAKER = "_on_node"
+"""The recorder's own function that makes hooks on nodes of the graph: nobody can replace a node's method that takes one."""
+
+KINDS = ("forward", "gradient", "node", "step")
+
 
 class InLoop:
     """Adds up the seconds of whatever it wraps; calls inside others are not counted twice."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.calls = {"forward": 0, "gradient": 0, "step": 0}
+        self.calls = dict.fromkeys(KINDS, 0)
         self._inside = False
+        self._known: dict[Callable[..., Any], Callable[..., Any]] = {}
 
     def wrap(self, function: Callable[..., Any], kind: str = "step") -> Callable[..., Any]:
         """Return the function with a timer around it."""
@@ -63,14 +71,23 @@ class InLoop:
                 original = getattr(owner, name)
                 undone.callback(setattr, owner, name, original)
                 setattr(owner, name, self._registrar(original, kind))
+            make_hook = getattr(outputs, _NODE_HOOK_MAKER)
+            undone.callback(setattr, outputs, _NODE_HOOK_MAKER, make_hook)
+            setattr(outputs, _NODE_HOOK_MAKER, lambda *args: self._wrapped(make_hook(*args), "node"))
             yield
 
     def _registrar(self, original: Callable[..., Any], kind: str) -> Callable[..., Any]:
         @functools.wraps(original)
         def register(owner: Any, hook: Callable[..., Any], *args: Any, **options: Any) -> Any:
-            return original(owner, self.wrap(hook, kind), *args, **options)
+            return original(owner, self._wrapped(hook, kind), *args, **options)
 
         return register
+
+    def _wrapped(self, hook: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        """Return the hook with a timer around it: the same each time, so that making it costs no recorder anything."""
+        if hook not in self._known:
+            self._known[hook] = self.wrap(hook, kind)
+        return self._known[hook]
 
     def with_dispatch(self, dispatch: dict[str, float]) -> float:
         """Return the seconds with what PyTorch takes to call that many hooks, which no timer inside a hook sees."""
@@ -84,16 +101,20 @@ def measure_dispatch(hooks: int = 100, repeats: int = 200) -> dict[str, float]:
     for module in model:
         module.register_forward_hook(lambda *_: None)
     forward = _median_seconds(lambda: model(None), repeats)
-    gradient = _backward_seconds(hooks, repeats, hooked=True) - _backward_seconds(hooks, repeats, hooked=False)
-    return {"forward": max(forward - bare_forward, 0.0) / hooks, "gradient": max(gradient, 0.0) / hooks}
+    none, on_tensors, on_nodes = (_backward_seconds(hooks, repeats, where) for where in (None, "tensor", "node"))
+    costs = {"forward": forward - bare_forward, "gradient": on_tensors - none, "node": on_nodes - none}
+    return {kind: max(seconds, 0.0) / hooks for kind, seconds in costs.items()}
 
 
-def _backward_seconds(length: int, repeats: int, *, hooked: bool) -> float:
+def _backward_seconds(length: int, repeats: int, where: str | None) -> float:
+    """Time a backward pass through a chain of tensors with a hook on each, on its node, or none."""
     tensor = torch.zeros(1, requires_grad=True)
     for _ in range(length):
         tensor = tensor + 1
-        if hooked:
+        if where == "tensor":
             tensor.register_hook(lambda _: None)  # type: ignore[no-untyped-call]  # PyTorch types it not
+        elif where == "node":
+            tensor.grad_fn.register_prehook(lambda _: None)  # type: ignore[union-attr]  # a sum has one
     return _median_seconds(lambda: torch.autograd.backward(tensor, retain_graph=True), repeats)
 
 

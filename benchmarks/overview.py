@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from itertools import islice
@@ -61,8 +62,7 @@ def measure(*, quick: bool = False) -> Part:
     rows, aims, notes = [], [], []
     with tempfile.TemporaryDirectory(prefix="gradclinic-bench-") as folder:
         for database, opened in databases(Path(folder)).items():
-            with opened as url:
-                found[database] = in_words(_measure_database, url, case, Path(folder))
+            found[database] = in_words(_measure_database, opened, case, Path(folder))
     for database in DATABASES:
         answers = found.get(database, NO_SERVER)
         if isinstance(answers, str):
@@ -75,7 +75,12 @@ def measure(*, quick: bool = False) -> Part:
     return Part(name="overview", tables=[Table(title=title, headings=headings, rows=rows)], aims=aims, notes=notes)
 
 
-def _measure_database(url: str, case: Case, folder: Path) -> Found:
+def _measure_database(opened: AbstractContextManager[str], case: Case, folder: Path) -> Found:
+    with opened as url:
+        return _measure_answers(url, case, folder)
+
+
+def _measure_answers(url: str, case: Case, folder: Path) -> Found:
     with open_store(url) as store:
         runs = {
             name: fill_run(store, case.layers, steps) for name, steps in (("long", case.long), ("short", case.short))

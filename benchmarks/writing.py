@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -42,17 +42,20 @@ def measure(*, quick: bool = False) -> Part:
     with tempfile.TemporaryDirectory(prefix="gradclinic-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         whole: dict[str, Callable[[], Written]] = {FLOOR: partial(_write_plain, chunks, folder)}
-        for database, opened in databases(folder).items():
-            store = stack.enter_context(open_store(stack.enter_context(opened)))
-            whole[_ours(database)] = partial(write_store, store, chunks, steps)
+        stores = {name: in_words(_open, opened, stack) for name, opened in databases(folder).items()}
+        for database, store in stores.items():
+            if isinstance(store, Store):
+                whole[_ours(database)] = partial(write_store, store, chunks, steps)
         prefixes = {
             rival: partial(write, chunks, min(prefix, steps), folder) for rival, (write, prefix) in RIVAL_STORES.items()
         }
         for write in whole.values():  # what is slow once
             in_words(write)
-        found = {name: [in_words(write) for _ in range(rival_rounds)] for name, write in prefixes.items()}
+        found: dict[str, list[Written | str]] = {}
+        found |= {name: [in_words(write) for _ in range(rival_rounds)] for name, write in prefixes.items()}
         turns = [{name: in_words(write) for name, write in whole.items()} for _ in range(rounds)]
     found |= {name: [turn[name] for turn in turns] for name in whole}
+    found |= {_ours(name): [store] for name, store in stores.items() if isinstance(store, str)}
     names = [name for name in (*map(_ours, OURS), FLOOR, *RIVAL_STORES) if name in found]
     numbers = layers * steps * len(SIGNALS)
     title = f"{layers} layers x {steps:,} steps x {len(SIGNALS)} signals: {numbers / 1e6:.2f} million numbers"
@@ -63,6 +66,10 @@ def measure(*, quick: bool = False) -> Part:
         aims=[aim for database in OURS for aim in _aims(database, found.get(_ours(database), []))],
         notes=[*_trouble(found), *([] if _ours("PostgreSQL") in found else [NO_SERVER])],
     )
+
+
+def _open(opened: AbstractContextManager[str], stack: ExitStack) -> Store:
+    return stack.enter_context(open_store(stack.enter_context(opened)))
 
 
 def write_store(store: Store, chunks: Iterable[History], steps: int) -> Written:

@@ -63,6 +63,18 @@ def test_writing_goes_through_the_real_store(monkeypatch: pytest.MonkeyPatch):
     assert {aim.what: aim.verdict for aim in part.aims}["writing to PostgreSQL"] == "not measured"
 
 
+@pytest.mark.usefixtures("no_rivals")
+def test_a_database_that_does_not_answer_is_named_and_the_rest_is_measured(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRADCLINIC_TEST_DATABASE_URL", "postgresql+psycopg://postgres@127.0.0.1:1/postgres")
+
+    part = writing.measure(quick=True)
+
+    rows = {row[0]: row[1:] for row in part.tables[0].rows}
+    assert rows["gradclinic's store on PostgreSQL"][0] == "failed"
+    assert rows["gradclinic's store on SQLite"][0] != "failed"
+    assert any("PostgreSQL: failed: OperationalError" in note for note in part.notes)
+
+
 @pytest.mark.slow
 def test_an_overview_is_asked_of_a_real_service(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("GRADCLINIC_TEST_DATABASE_URL", raising=False)

@@ -1,14 +1,18 @@
 """Packing tables: nothing is lost, nothing foreign is read."""
 
+import json
+import struct
+
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gradclinic.errors import InvalidHistory
 from gradclinic.history import HEADER_BYTES, SignalTable, decode_table, encode_table, peek_table
-from gradclinic.history.codec import as_recorded
+from gradclinic.history.codec import MAX_DECODED, as_recorded, decode_subjects
 
 
 def table(values, start=0):
@@ -68,3 +72,32 @@ def test_the_size_can_be_told_from_the_first_bytes(steps, subjects):
 def test_there_is_no_size_of_what_is_no_packed_table(packed):
     with pytest.raises(InvalidHistory):
         peek_table(packed)
+
+
+@given(hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 5)), elements=st.floats(width=32)))
+def test_a_table_of_version_1_can_still_be_read(values):
+    """It has the values themselves, shuffled, where version 2 has differences."""
+    steps = np.diff(np.arange(7, 7 + len(values)), prepend=0).astype("<i8")
+    planes = [
+        np.ascontiguousarray(part.view(np.uint8).reshape(-1, part.itemsize).T) for part in (steps, values.T.copy())
+    ]
+    names = json.dumps(table(values).subjects).encode()
+    frame = zstandard.ZstdCompressor().compress(b"".join(plane.tobytes() for plane in planes) + names)
+    packed = struct.pack("<BBII", 1, 4, *values.shape) + frame
+    back = decode_table(packed)
+    assert np.array_equal(back.values, values, equal_nan=True)
+    assert back.steps.tolist() == list(range(7, 7 + len(values)))
+    assert back.subjects == decode_subjects(packed) == table(values).subjects
+    assert peek_table(packed) == values.shape
+
+
+def test_a_table_that_claims_to_unfold_to_more_than_any_is_refused_before_it_does():
+    bomb = zstandard.ZstdCompressor().compress(bytes(MAX_DECODED + 1))
+    with pytest.raises(InvalidHistory, match="unfolds to"):
+        decode_table(struct.pack("<BBII", 2, 4, 1, 1) + bomb)
+
+
+def test_neighbours_that_are_alike_take_three_bytes_at_most():
+    noise = np.random.default_rng(0).normal(size=(128, 200))
+    values = as_recorded(np.exp(np.linspace(-9, 1, 200)) * (1 + 0.15 * noise))
+    assert len(encode_table(table(values))) < 3 * values.size

@@ -19,6 +19,7 @@ from gradclinic.history import (
 )
 from store.claim import Claim, write_fenced
 from store.ids import is_id
+from store.overviews import add_cells
 from store.tables import history_chunks, jobs, runs
 from store.texts import refuse_unstorable
 from store.transactions import Reader, Writer
@@ -58,22 +59,33 @@ def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
         return
     done = part.last_step + 1
     write_fenced(writer, claim, step=done, version=jobs.c.version + 1)
-    further = update(runs).where(runs.c.id == claim.run_id, runs.c.steps_done < done).values(steps_done=done)
-    if writer.connection.execute(further).rowcount == 0:
+    if _steps_done(writer, claim.run_id) < done:
+        write_part(writer, claim.run_id, part, claim.attempt)
+
+
+def write_part(writer: Writer, run_id: str, part: History, attempt: int) -> None:
+    """Add the rows of a part to a run, with their cells, and note how many steps the run has now.
+
+    Chunks may be of any length. Each signal has to keep its subjects, and its steps to follow those that are there.
+    """
+    tables = {signal: table for signal, table in part.tables.items() if len(table.steps)}
+    if part.last_step is None:
         return
     rows = [
         {
-            "run_id": claim.run_id,
+            "run_id": run_id,
             "signal": signal,
             "first_step": int(table.steps[0]),
             "last_step": int(table.steps[-1]),
-            "attempt": claim.attempt,
+            "attempt": attempt,
             "payload": encode_table(table),
         }
-        for signal, table in part.tables.items()
-        if len(table.steps)
+        for signal, table in tables.items()
     ]
+    before, done = _steps_done(writer, run_id), part.last_step + 1
     writer.connection.execute(insert(history_chunks), rows)
+    add_cells(writer, run_id, tables, before)
+    writer.connection.execute(update(runs).where(runs.c.id == run_id, runs.c.steps_done < done).values(steps_done=done))
 
 
 def save_facts(writer: Writer, claim: Claim, facts: RunFacts) -> None:
@@ -137,6 +149,11 @@ def outline_history(
     chunks = reader.connection.execute(select(_chunks.signal, _chunks.payload).where(_chunks.run_id == run_id, named))
     subjects = {row.signal: decode_table(row.payload).subjects for row in chunks}
     return Outline({signal: Extent(subjects[signal], rows) for signal, rows in counted.items()}, facts)
+
+
+def _steps_done(reader: Reader, run_id: str) -> int:
+    found: int = reader.connection.execute(select(runs.c.steps_done).where(runs.c.id == run_id)).scalar_one()
+    return found
 
 
 def _range(start: int, stop: int | None) -> tuple[int, int]:

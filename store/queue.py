@@ -14,7 +14,7 @@ from gradclinic.contract.job import JobError, JobStatus
 from store.claim import Claim, lost, still_held, write_fenced
 from store.ids import is_id
 from store.status import HELD, move_job
-from store.tables import diagnoses, history_chunks, jobs, runs
+from store.tables import diagnoses, history_chunks, history_overviews, jobs, runs
 from store.transactions import Reader, Writer
 
 __all__ = [
@@ -75,7 +75,7 @@ def claim_job(writer: Writer, job_id: str, *, worker: str, lease_seconds: float)
     columns = (jobs.c.attempt, jobs.c.document, runs.c.id.label("run_id"))
     query = select(*columns).join(runs, runs.c.job_id == jobs.c.id)
     row = writer.connection.execute(query.where(jobs.c.id == job_id, runs.c.kind == "baseline")).one()
-    for table in (history_chunks, diagnoses):
+    for table in (history_chunks, history_overviews, diagnoses):
         writer.connection.execute(delete(table).where(table.c.run_id == row.run_id))
     return Claim(job_id, row.run_id, row.attempt, json.loads(row.document))
 

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradclinic.history import WHOLE_STEP, History, column_name
+from gradclinic.history.overview import make_grid
 from gradclinic.report.bars import NO_NUMBER, bar, curve
 from gradclinic.report.writing import foreign, number
 
@@ -44,8 +45,8 @@ look alike. A larger spread stretches them."""
 class Overview:
     """The loss over the steps, and each layer's typical gradient norm: the median over the steps.
 
-    Of a history of more steps than `POINTS`, both are of the means over so many stretches of it, however it was read;
-    then `stretches` is their number. `ends` are the first and the last loss that were recorded, not means; None where
+    Of a history of more steps than `POINTS`, both are of the means over at most so many stretches of it, however it was
+    read; then `stretches` is their number. `ends` are the first and the last loss that were recorded, not means; None where
     they are not known. A gradient is NaN where no step had a finite one.
     """
 
@@ -73,7 +74,7 @@ class Overview:
 def overview_of_history(history: History) -> Overview:
     """Make the overview of a history in memory: the same as of a service's history with `POINTS` points."""
     steps = (history.last_step or 0) + 1
-    starts = [place * steps // POINTS for place in range(POINTS)] if steps > POINTS else list(range(steps))
+    starts = make_grid(0, steps, POINTS).starts.tolist()
     columns = {
         column_name(subject, signal): _means(table.steps, table.series(subject), starts)
         for signal in SIGNALS
@@ -81,7 +82,7 @@ def overview_of_history(history: History) -> Overview:
         for subject in table.subjects
     }
     losses = history["loss"].series().tolist() if "loss" in history else []
-    return replace(_overview(columns, POINTS if steps > POINTS else None), ends=_ends(losses))
+    return replace(_overview(columns, len(starts) if len(starts) < steps else None), ends=_ends(losses))
 
 
 def overview_of_document(document: Mapping[str, Any]) -> Overview:

@@ -1,0 +1,300 @@
+"""Signals of layer outputs, by hooks: the elements, units that are dead, outputs that are saturated, and the gradient.
+
+Everything is measured where it stands and added up, so that no output is kept alive, and none is looked at after the
+next layer has overwritten it (`inplace=True`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from gradclinic.contract.training import LayerSignal
+from gradclinic.history.facts import LayerFacts
+from gradclinic.recorder.kernels import KernelName, choose_kernel
+from gradclinic.recorder.kernels.outputs_torch import gradient_norm
+from gradclinic.recorder.tallies import DeferredTally, FloatArray, HostTally, Row, Tally
+from gradclinic.recorder.units import UnitDimensions
+from gradclinic.recorder.watched import WatchedLayer
+
+if TYPE_CHECKING:
+    from gradclinic.recorder.kernels.outputs_compiled import OutputPasses
+
+
+class OutputWatch:
+    r"""Watches the outputs of layers over one optimizer step after the other.
+
+    Of all elements :math:`y` that a layer gave in a step, over all calls of its module, in float64 (right from 1e-150 to
+    1e150): `activation_mean`, `activation_std` (divided by their number), and `activation_grad_norm`
+    :math:`\|\partial L / \partial y\|_2`, the elements of several calls and several backward passes being one vector. Of
+    activations with an off side, `dead_fraction`: the share of units that were off on every one of at least
+    `DEAD_SAMPLES` samples, the last that were looked at; there is no row before any layer has had so many. Of bounded ones,
+    `saturated_fraction`: the share of elements at their bounds. `activations.py` says where an activation is off and where
+    saturated, `units.py` what a unit is.
+
+    A layer without an output in the step has NaN, except for the gradient, which is 0 where none came back. Outputs of
+    a forward pass in evaluation mode or without gradients do not count; nor do outputs that are no floating-point tensors.
+    Of a tuple, such as an LSTM's, the first item is the output.
+
+    It keeps about a kilobyte a layer and 9 bytes a unit, whatever the number of steps.
+
+    Args:
+        modules: The model's modules by name (`named_modules`); the model itself under the empty name, if it is there,
+            tells whether it is in training mode.
+        layers: Those to watch.
+        defer: Whether rows stay tensors on the device. Then nothing waits for the device.
+        kernel: What reads the outputs; by default the fastest there is.
+
+    Raises:
+        KeyError: A layer is not among the modules.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        layers: Sequence[LayerFacts],
+        defer: bool,
+        *,
+        kernel: KernelName | None = None,
+    ) -> None:
+        dimensions = UnitDimensions()
+        self._layers = [
+            WatchedLayer(at, facts.name, modules[facts.name], dimensions) for at, facts in enumerate(layers)
+        ]
+        self._root = modules.get("")
+        passes = None
+        if choose_kernel(kernel, defer=defer, on_cpu=True) == "compiled":
+            # numba takes a while to import, which only those pay who record by it.
+            from gradclinic.recorder.kernels.outputs_compiled import output_passes  # noqa: PLC0415 - see above
+
+            passes = output_passes()
+        device = _device_of(self._layers)
+        self._tally: Tally = DeferredTally(self._layers, device) if defer else HostTally(self._layers, passes)
+        self._norms = DeferredNorms(len(layers), device) if defer else HostNorms(len(layers), passes)
+        self._with_off_side = [layer.place for layer in self._layers if layer.flat.off is not None]
+        self._bounded = [layer.place for layer in self._layers if layer.flat.bounds is not None]
+        self._names = tuple(layer.name for layer in self._layers)
+        self._names_with_off_side = tuple(self._names[place] for place in self._with_off_side)
+        self._names_bounded = tuple(self._names[place] for place in self._bounded)
+        self._due: frozenset[LayerSignal] = frozenset()
+        self._observes = self._marks = False
+        self._hooks = [hook for layer in self._layers for hook in self._hooks_of(layer)]
+        self._attached = False
+        self._on_tensors: list[RemovableHandle] = []
+
+    def attach(self, due: frozenset[LayerSignal]) -> None:
+        """Watch the coming step for the signals that are due. Hooks stay where they are if they will do."""
+        self._forget()
+        if not due:
+            self.detach()
+            return
+        self._due = due
+        self._norms.is_open = "activation_grad_norm" in due
+        self._observes = due != {"activation_grad_norm"}
+        self._marks = "dead_fraction" in due and bool(self._with_off_side)
+        if not self._attached:
+            self._attached = True
+            for hook in self._hooks:
+                hook.put_in()
+
+    def detach(self) -> None:
+        """Remove all hooks. Those on tensors of a graph that lives on do nothing from now on."""
+        self._norms.is_open = False
+        self._forget()
+        self._due = frozenset()
+        for hook in self._hooks:
+            hook.take_out()
+        self._attached = False
+
+    def collect(self) -> dict[LayerSignal, tuple[tuple[str, ...], Row]]:
+        """Return the names and the row (names,) of each signal that was due in the step that ends now, and forget them."""
+        tally = self._tally
+        rows: dict[LayerSignal, tuple[tuple[str, ...], Row]] = {}
+
+        def add(signal: LayerSignal, names: tuple[str, ...], measure: Callable[[], Row | None]) -> None:
+            if signal in self._due and names and (row := measure()) is not None:
+                rows[signal] = names, row
+
+        with torch.no_grad():
+            add("activation_mean", self._names, tally.means)
+            add("activation_std", self._names, tally.deviations)
+            add("dead_fraction", self._names_with_off_side, lambda: tally.dead(self._with_off_side))
+            add("saturated_fraction", self._names_bounded, lambda: tally.saturated(self._bounded))
+            add("activation_grad_norm", self._names, self._norms.row)
+        self._forget()
+        return rows
+
+    def _forget(self) -> None:
+        self._tally.forget()
+        self._norms.forget()
+        for handle in self._on_tensors:
+            handle.remove()
+        self._on_tensors.clear()
+
+    def _hooks_of(self, layer: WatchedLayer) -> Iterator[_Hook]:
+        if layer.flat.of_input:
+            yield _Hook(layer.module.register_forward_pre_hook, self._input_hook(layer))
+        yield _Hook(layer.module.register_forward_hook, self._output_hook(layer))
+
+    def _output_hook(self, layer: WatchedLayer) -> Callable[[nn.Module, Any, Any], None]:
+        observe, norms, counts = self._tally.observe, self._norms, self._counts
+        tensor_hook = norms.hook(layer.place)
+        node_hook = _on_node(tensor_hook)
+
+        def watch(module: nn.Module, _inputs: Any, output: Any) -> None:
+            tensor = output if type(output) is Tensor else _first_tensor(output)
+            if tensor is None:
+                return
+            if tensor.requires_grad and norms.is_open:
+                # A hook on the node that made the tensor and not on the module: a full backward hook breaks where the
+                # next layer works in place. One on the tensor does the same as this, and takes 1 us more.
+                if (node := tensor.grad_fn) is not None and tensor.output_nr == 0:
+                    node.register_prehook(node_hook)
+                else:
+                    # A parameter, say, which is there in the next step, too.
+                    self._on_tensors.append(tensor.register_hook(tensor_hook))  # type: ignore[no-untyped-call]  # PyTorch's
+            if self._observes and counts(module) and _holds_numbers(tensor):
+                observe(layer, tensor, self._marks)
+
+        return watch
+
+    def _input_hook(self, layer: WatchedLayer) -> Callable[[nn.Module, Any], None]:
+        def watch(module: nn.Module, inputs: Any) -> None:
+            tensor = _first_tensor(inputs)
+            if self._marks and tensor is not None and self._counts(module) and _holds_numbers(tensor):
+                self._tally.mark(layer, tensor)
+
+        return watch
+
+    def _counts(self, module: nn.Module) -> bool:
+        """Say whether what a module gives now is a part of training."""
+        # Of a model in training some modules may be in evaluation mode, as frozen batch normalisations are.
+        return torch.is_grad_enabled() and (module.training or (self._root is not None and self._root.training))
+
+
+class _Hook:
+    """A hook on a module that is put in and taken out again every few steps.
+
+    Registering it anew takes ten times as long as putting it back into the place that its handle remembers.
+    """
+
+    __slots__ = ("_handle", "_hook", "_register")
+
+    def __init__(self, register: Callable[[Any], RemovableHandle], hook: Callable[..., None]) -> None:
+        self._register = register
+        self._hook = hook
+        self._handle: RemovableHandle | None = None
+
+    def put_in(self) -> None:
+        handle = self._handle
+        if handle is not None and (places := handle.hooks_dict_ref()) is not None:
+            places[handle.id] = self._hook
+        else:
+            self._handle = self._register(self._hook)
+
+    def take_out(self) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+
+
+class HostNorms:
+    """Norms of output gradients, as numbers. Not of the watch, which no graph has to keep alive."""
+
+    def __init__(self, layers: int, passes: OutputPasses | None) -> None:
+        self.is_open = False
+        self._squares = [0.0] * layers
+        self._passes = passes.squares if passes is not None else {}
+
+    def hook(self, place: int) -> Callable[[Tensor], None]:
+        """Make the hook that adds a gradient of the layer at that place."""
+        compiled_for, squares = self._passes.get, self._squares
+
+        def add(gradient: Tensor) -> None:
+            if not self.is_open:
+                return
+            compiled = compiled_for(gradient.dtype)
+            strided = gradient.layout is torch.strided  # a sparse one cannot be asked the rest
+            if compiled is not None and strided and gradient.is_cpu and gradient.is_contiguous():
+                squares[place] += compiled(gradient.data_ptr(), gradient.numel())
+            else:
+                squares[place] += gradient_norm(gradient.detach()).item() ** 2
+
+        return add
+
+    def row(self) -> FloatArray:
+        """Return the norm (layers,) of each layer's gradients."""
+        norms: FloatArray = np.sqrt(np.array(self._squares, np.float64))
+        return norms
+
+    def forget(self) -> None:
+        """Begin a step."""
+        self._squares[:] = [0.0] * len(self._squares)
+
+
+class DeferredNorms:
+    """Norms of output gradients, as scalars on the device."""
+
+    def __init__(self, layers: int, device: torch.device) -> None:
+        self.is_open = False
+        self._norms: list[list[Tensor]] = [[] for _ in range(layers)]
+        self._zero = torch.zeros((), dtype=torch.float64, device=device)
+
+    def hook(self, place: int) -> Callable[[Tensor], None]:
+        """Make the hook that adds a gradient of the layer at that place."""
+        norms = self._norms[place]
+
+        def add(gradient: Tensor) -> None:
+            if self.is_open:
+                norms.append(gradient_norm(gradient.detach()))
+
+        return add
+
+    def row(self) -> Tensor:
+        """Return the norm (layers,) of each layer's gradients."""
+        return torch.stack([self._joined(norms) for norms in self._norms])
+
+    def _joined(self, norms: Sequence[Tensor]) -> Tensor:
+        if not norms:
+            return self._zero
+        here = [norm.to(self._zero.device) for norm in norms]
+        joined: Tensor = here[0] if len(here) == 1 else torch.linalg.vector_norm(torch.stack(here))
+        return joined
+
+    def forget(self) -> None:
+        """Begin a step."""
+        for norms in self._norms:
+            norms.clear()
+
+
+def _on_node(add: Callable[[Tensor], None]) -> Callable[[tuple[Tensor | None, ...]], None]:
+    """Make the hook on the node that gave a tensor first out of the one on that tensor."""
+
+    def hook(gradients: tuple[Tensor | None, ...]) -> None:
+        if (gradient := gradients[0]) is not None:
+            add(gradient)
+
+    return hook
+
+
+def _first_tensor(value: Any) -> Tensor | None:
+    """Return a tensor, or the first item of a tuple if that is one."""
+    if isinstance(value, tuple) and value:
+        value = value[0]
+    return value if isinstance(value, Tensor) else None
+
+
+def _holds_numbers(tensor: Tensor) -> bool:
+    """Say whether a tensor has an element of a floating-point type at every place."""
+    return tensor.dtype.is_floating_point and tensor.layout is torch.strided and not tensor.is_nested
+
+
+def _device_of(layers: Sequence[WatchedLayer]) -> torch.device:
+    """Return where the first parameter is."""
+    parameters = (parameter for layer in layers for parameter in layer.module.parameters())
+    first = next(parameters, None)
+    return first.device if first is not None else torch.device("cpu")

@@ -11,6 +11,8 @@ import hashlib
 import json
 from typing import Any
 
+import numpy as np
+
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.external import FinishedRun, NewRun
 from gradclinic.contract.job import Run
@@ -126,7 +128,8 @@ def _judge(store: Store, run_id: str, history: History) -> Diagnosis | None:
     with store.reading() as reader:
         thresholds = thresholds_of(reader, run_id)
     try:
-        diagnosis = diagnose(history, thresholds)
+        with np.errstate(all="ignore"):  # whatever is sent is judged; means of infinities are no news for our log
+            diagnosis = diagnose(history, thresholds)
     except InvalidHistory:
         return None
     return diagnosis.model_copy(update={"notes": [*diagnosis.notes, NO_FIXES]})

@@ -15,9 +15,10 @@ from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.external import LAST_STEP, MAX_SIGNALS, NewRun
 from gradclinic.contract.job import Run, RunStatus
 from gradclinic.errors import ChunkOutOfOrder, Fault, InvalidSpec, NotFound, RunBelongsToJob, RunEnded
-from gradclinic.history import History, RunFacts, SignalTable, decode_table, encode_table
+from gradclinic.history import History, RunFacts, SignalTable, decode_table
 from gradclinic.history.check import column_of, numbers_in
 from store.diagnoses import write_diagnosis
+from store.histories import write_part
 from store.ids import is_id, new_id
 from store.runs import find_run
 from store.status import move_run
@@ -70,7 +71,7 @@ def add_external_chunk(  # noqa: PLR0913 - what a chunk is made of, each by its 
         RunEnded: The run has ended.
         InvalidSpec: Its steps do not follow, its subjects are others than before, or it is too much.
     """
-    status, steps_done = _held(writer, run_id)
+    status = _held(writer, run_id)
     received = _received(writer, run_id)
     if number < received:
         _refuse_another(writer, run_id, number, sha256, received)
@@ -86,11 +87,8 @@ def add_external_chunk(  # noqa: PLR0913 - what a chunk is made of, each by its 
     chunk = {"run_id": run_id, "number": number, "sha256": sha256, "numbers": numbers}
     writer.connection.execute(insert(external_chunks).values(chunk))
     write_part(writer, run_id, part, ATTEMPT)
-    values: dict[str, str | int] = {} if facts is None else {"facts": facts.model_dump_json()}
-    if part.last_step is not None:
-        values["steps_done"] = max(part.last_step + 1, steps_done)
-    if values:
-        writer.connection.execute(update(runs).where(runs.c.id == run_id).values(values))
+    if facts is not None:
+        writer.connection.execute(update(runs).where(runs.c.id == run_id).values(facts=facts.model_dump_json()))
     return find_run(writer, run_id)
 
 
@@ -120,7 +118,7 @@ def end_external_run(  # noqa: PLR0913 - what an end is made of, each by its key
         NotFound: There is no run with that id.
         RunBelongsToJob: It is not an external one.
     """
-    if _held(writer, run_id)[0] != "training" or _received(writer, run_id) != chunks:
+    if _held(writer, run_id) != "training" or _received(writer, run_id) != chunks:
         return False
     outcome = None if facts.outcome is None else facts.outcome.model_dump_json()
     health = None if diagnosis is None else diagnosis.health
@@ -141,15 +139,16 @@ def delete_external_run(writer: Writer, run_id: str) -> None:
     writer.connection.execute(delete(runs).where(runs.c.id == run_id))
 
 
-def _held(writer: Writer, run_id: str) -> tuple[str, int]:
-    """Return status and steps of an external run, which nobody else changes before this transaction has ended."""
-    query = select(runs.c.job_id, runs.c.status, runs.c.steps_done).where(runs.c.id == run_id).with_for_update()
+def _held(writer: Writer, run_id: str) -> str:
+    """Return the status of an external run, which nobody else changes before this transaction has ended."""
+    query = select(runs.c.job_id, runs.c.status).where(runs.c.id == run_id).with_for_update()
     row = writer.connection.execute(query).one_or_none() if is_id(run_id) else None
     if row is None:
         raise NotFound("run", run_id)
     if row.job_id is not None:
         raise RunBelongsToJob(run_id, row.job_id)
-    return row.status, row.steps_done
+    status: str = row.status
+    return status
 
 
 def _received(reader: Reader, run_id: str) -> int:
@@ -230,21 +229,3 @@ def _reordered(table: SignalTable, subjects: tuple[str, ...]) -> SignalTable:
 
 def _json(value: object) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
-
-
-def write_part(writer: Writer, run_id: str, part: History, attempt: int) -> None:
-    """Add the rows of a part."""
-    rows = [
-        {
-            "run_id": run_id,
-            "signal": signal,
-            "first_step": int(table.steps[0]),
-            "last_step": int(table.steps[-1]),
-            "attempt": attempt,
-            "payload": encode_table(table),
-        }
-        for signal, table in part.tables.items()
-        if len(table.steps)
-    ]
-    if rows:
-        writer.connection.execute(insert(history_chunks), rows)

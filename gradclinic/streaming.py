@@ -119,8 +119,7 @@ class Stream:
             self._given_up.set()
             if not self._done or self._lost:
                 self._keep_unsent()
-            if not self._thread.is_alive():
-                self._spool.close()
+            self._spool.close()  # a thread that still waits for an answer finds nothing more to do
         return self.run if self._done else None
 
     def _take(self, part: History) -> None:

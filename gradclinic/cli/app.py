@@ -9,6 +9,7 @@ import typer
 
 from gradclinic.cli.artifacts import make_artifacts_app
 from gradclinic.cli.datasets import make_datasets_app
+from gradclinic.cli.diagnose import diagnose
 from gradclinic.cli.histories import history
 from gradclinic.cli.jobs import apply, cancel, delete, show, submit, wait
 from gradclinic.cli.lists import jobs, runs
@@ -19,7 +20,7 @@ from gradclinic.cli.specs import validate
 from gradclinic.cli.sweeps import sweep
 from gradclinic.cli.telling import FlagsCommand, TellingGroup
 
-COMMANDS = (run, submit, wait, show, apply, cancel, delete, jobs, runs, sweep, history, upload, validate, schema)
+COMMANDS = (run, submit, wait, show, apply, cancel, delete, jobs, runs, sweep, history, diagnose, upload, validate, schema)
 """Every command, in the order of the help."""
 
 _EPILOG = (

@@ -96,7 +96,7 @@ def test_parts_of_a_history_need_json(stub: StubService):
     stub.on("GET", f"/v1/runs/{RUN_ID}", Answer(200, documents.run()))
     result = call("history", RUN_ID, "--points", "5")
     assert result.exit_code == 2
-    assert "add --json" in " ".join(result.stderr.replace("│", " ").split())
+    assert "add --json, --format or --output" in " ".join(result.stderr.replace("│", " ").split())
 
 
 def test_a_choice_that_there_is_not_is_named_without_pydantics_words():

@@ -30,6 +30,7 @@ OURS: Mapping[str, Attach] = {
     EVERY_STEP: recording(EVERY_SIGNAL),
 }
 DEAR_TURNS = 3
+TORCH_STEPS = 30
 START_ROUNDS = 5
 
 
@@ -62,7 +63,9 @@ def measure_subject(subject: Subject, dispatch: dict[str, float]) -> dict[str, T
     """Measure one model with every recorder; of one that fails its words."""
     training = subject.make()
     plans = {name: _dear_turns(subject) for name in (*OURS, *RIVALS)}
-    plans |= {DEFAULT: _usual_turns(subject), TORCH_ALONE: replace(_usual_turns(subject), turns=DEAR_TURNS)}
+    usual = _usual_turns(subject)
+    # By torch's operators one turn of a long schedule will do, and the closing of a chunk is left out.
+    plans |= {DEFAULT: usual, TORCH_ALONE: replace(usual, turns=math.ceil(TORCH_STEPS / usual.block))}
     return {
         name: in_words(interleave, training, attach, plans[name], dispatch)
         for name, attach in {**OURS, **RIVALS}.items()

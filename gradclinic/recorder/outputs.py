@@ -6,6 +6,7 @@ next layer has overwritten it (`inplace=True`).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ class OutputWatch:
 
     def detach(self) -> None:
         """Remove all hooks. Those on tensors of a graph that lives on do nothing from now on."""
-        self._norms.is_open = False
+        self._norms.is_open = self._observes = self._marks = False
         self._forget()
         self._due = frozenset()
         for hook in self._hooks:
@@ -120,12 +121,11 @@ class OutputWatch:
             if signal in self._due and names and (row := measure()) is not None:
                 rows[signal] = names, row
 
-        with torch.no_grad():
-            add("activation_mean", self._names, tally.means)
-            add("activation_std", self._names, tally.deviations)
-            add("dead_fraction", self._names_with_off_side, lambda: tally.dead(self._with_off_side))
-            add("saturated_fraction", self._names_bounded, lambda: tally.saturated(self._bounded))
-            add("activation_grad_norm", self._names, self._norms.row)
+        add("activation_mean", self._names, tally.means)
+        add("activation_std", self._names, tally.deviations)
+        add("dead_fraction", self._names_with_off_side, lambda: tally.dead(self._with_off_side))
+        add("saturated_fraction", self._names_bounded, lambda: tally.saturated(self._bounded))
+        add("activation_grad_norm", self._names, self._norms.row)
         self._forget()
         return rows
 
@@ -180,26 +180,42 @@ class OutputWatch:
 class _Hook:
     """A hook on a module that is put in and taken out again every few steps.
 
-    Registering it anew takes ten times as long as putting it back into the place that its handle remembers.
+    Registering it anew takes ten times as long as putting it back into the place that its handle remembers. A copy of the
+    model, made by `copy.deepcopy` or `torch.save`, has a hook in its place that does nothing.
     """
 
-    __slots__ = ("_handle", "_hook", "_register")
+    __slots__ = ("_call", "_handle", "_register")
 
-    def __init__(self, register: Callable[[Any], RemovableHandle], hook: Callable[..., None]) -> None:
+    def __init__(self, register: Callable[[Any], RemovableHandle], call: Callable[..., None]) -> None:
         self._register = register
-        self._hook = hook
+        self._call = call
         self._handle: RemovableHandle | None = None
+
+    def __call__(self, *arguments: Any) -> None:
+        self._call(*arguments)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _Hook, (_register_nowhere, _do_nothing)
 
     def put_in(self) -> None:
         handle = self._handle
         if handle is not None and (places := handle.hooks_dict_ref()) is not None:
-            places[handle.id] = self._hook
+            places[handle.id] = self
         else:
-            self._handle = self._register(self._hook)
+            self._handle = self._register(self)
 
     def take_out(self) -> None:
-        if self._handle is not None:
-            self._handle.remove()
+        handle = self._handle
+        if handle is not None and (places := handle.hooks_dict_ref()) is not None:
+            places.pop(handle.id, None)
+
+
+def _register_nowhere(_hook: Any) -> RemovableHandle:
+    return RemovableHandle(OrderedDict())
+
+
+def _do_nothing(*_: Any) -> None:
+    pass
 
 
 class HostNorms:

@@ -1,5 +1,6 @@
 """What the hooks on outputs must not do: change a training, stay behind, count what is no training, keep things alive."""
 
+import copy
 import gc
 import weakref
 
@@ -101,6 +102,20 @@ def test_hooks_of_others_stay_where_they_are():
     watch.detach()
     model(torch.randn(2, 6))
     assert seen == [1]
+
+
+def test_a_copy_of_the_model_is_not_watched(tmp_path):
+    model = network()
+    watch = watch_of(model)
+    watch.attach(EVERYTHING)
+    torch.save(model, tmp_path / "model.pt")
+    copies = [copy.deepcopy(model), torch.load(tmp_path / "model.pt", weights_only=False)]
+    for other in copies:
+        other(torch.randn(2, 6)).sum().backward()
+    rows = watch.collect()
+    watch.detach()
+    assert np.isnan(rows["activation_mean"][1]).all()
+    assert not rows["activation_grad_norm"][1].any()
 
 
 def test_a_graph_that_lives_on_counts_nothing_and_keeps_no_watch_alive():

@@ -191,3 +191,17 @@ def test_activations_that_are_called_as_functions_are_not_blamed_on_the_weights_
             recorder.step(loss)
     finding = next(f for f in diagnose(recorder.history).findings if f.rule == "vanishing_gradient")
     assert "functions" in finding.cause.detail
+
+
+def test_growth_is_seen_where_the_parameters_norms_alone_were_recorded():
+    steps = np.arange(100)
+    growing = 1.2**steps
+    history = History(
+        {
+            "loss": SignalTable(steps, ("",), growing[:, None]),
+            "grad_norm": SignalTable(steps, ("a.weight", "a.bias"), np.column_stack([growing, growing])),
+            "activation_grad_norm": SignalTable(steps, ("a",), growing[:, None]),
+        }
+    )
+    rules = {finding.rule for finding in diagnose(history).findings}
+    assert "exploding_gradient" in rules

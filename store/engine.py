@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -9,7 +10,17 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 SQLITE_BUSY_SECONDS = 30.0
 """How long a statement waits for another writer; a chunk is written in milliseconds."""
 
+FREE_PAGES_KEPT = 256
+"""Free pages that a SQLite file keeps, a megabyte: what is written next takes them."""
+
+PAGES_AT_ONCE = 2048
+"""Pages that one transaction gives back: 8 MB, some ten milliseconds in which other writers wait."""
+
+LOG_BYTES_KEPT = 64 * 1024 * 1024
+"""What a write-ahead log is cut back to, once it has grown beyond that."""
+
 _BEGIN = "gradclinic_sqlite_begin"
+_INCREMENTAL = 2
 
 
 def make_engine(url: str) -> Engine:
@@ -42,6 +53,32 @@ def for_writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
 
 
+def give_back_space(engine: Engine, pages: int = PAGES_AT_ONCE) -> bool:
+    """Shrink a SQLite file by as many free pages at most; say whether there are more.
+
+    PostgreSQL's autovacuum sees to that by itself. A file that was made before this was thought of cannot be shrunk in
+    parts: its free pages are taken by what is written next.
+    """
+    if engine.dialect.name != "sqlite":
+        return False
+    with closing(engine.raw_connection()) as pooled:
+        connection: Any = pooled.driver_connection  # each of these statements is a transaction of its own
+        if connection.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+            return False
+        excess = _free_pages(connection) - FREE_PAGES_KEPT
+        if excess <= 0:
+            return False
+        # As a script: the statement frees a page at each step, and `execute` steps once where no columns come.
+        connection.executescript(f"PRAGMA incremental_vacuum({min(excess, pages)})")
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # the file ends earlier only from here on
+        return excess > pages
+
+
+def _free_pages(connection: Any) -> int:
+    found: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    return found
+
+
 def _make_sqlite_engine(url: str) -> Engine:
     engine = create_engine(
         url,
@@ -53,7 +90,12 @@ def _make_sqlite_engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # sqlite3's own BEGIN is off: `begin` below says it
+        # In a new file alone, and before anything else is written: free pages can be given back.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
+        # Some builds fill what is deleted with zeros: a history of 300 MB would be written once more.
+        connection.execute("PRAGMA secure_delete = OFF")
         connection.execute("PRAGMA synchronous = NORMAL")  # with WAL safe but for the last commits before a power cut
         connection.execute("PRAGMA foreign_keys = ON")
 

@@ -1,10 +1,13 @@
+import sqlite3
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from store.engine import make_engine
+from store.engine import FREE_PAGES_KEPT, give_back_space, make_engine
 from store.transactions import Store
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -67,3 +70,52 @@ def test_a_database_that_is_away_is_told_soon():
     with pytest.raises(OperationalError):
         engine.connect()
     engine.dispose()
+
+
+def fill_and_empty(store: Store) -> None:
+    """Write twenty megabytes, and delete them."""
+    with store.writing() as writer:
+        writer.connection.execute(text("CREATE TABLE blobs (payload BLOB)"))
+        for _ in range(20):
+            writer.connection.execute(text("INSERT INTO blobs VALUES (randomblob(1000000))"))
+    with store.writing() as writer:
+        writer.connection.execute(text("DELETE FROM blobs"))
+
+
+@only_sqlite
+def test_a_sqlite_file_gives_back_in_portions_what_was_deleted(store: Store):
+    path = Path(str(store.engine.url.database))
+    before = path.stat().st_size
+    fill_and_empty(store)
+    assert path.stat().st_size > before + 15_000_000
+
+    portions = 1
+    while give_back_space(store.engine, pages=1000):
+        portions += 1
+
+    assert portions == 5
+    assert path.stat().st_size < before + 2 * FREE_PAGES_KEPT * 4096
+    assert not give_back_space(store.engine)
+    with store.reading() as reader:
+        assert reader.connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+
+
+def test_a_file_of_before_stays_as_large_and_works(tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.execute("CREATE TABLE kept (n INTEGER)")
+    engine = make_engine(f"sqlite:///{tmp_path / 'old.db'}")
+    store = Store(engine)
+    fill_and_empty(store)
+    size = (tmp_path / "old.db").stat().st_size
+
+    assert not give_back_space(engine)
+
+    with store.writing() as writer:
+        writer.connection.execute(text("INSERT INTO blobs VALUES (randomblob(10000000))"))
+    assert (tmp_path / "old.db").stat().st_size == size > 15_000_000
+    store.close()
+
+
+@only_postgresql
+def test_postgresql_is_left_to_its_autovacuum(engine: Engine):
+    assert not give_back_space(engine)

@@ -85,7 +85,8 @@ def write_part(writer: Writer, run_id: str, part: History, attempt: int) -> None
     before, done = _steps_done(writer, run_id), part.last_step + 1
     writer.connection.execute(insert(history_chunks), rows)
     add_cells(writer, run_id, tables, before)
-    writer.connection.execute(update(runs).where(runs.c.id == run_id, runs.c.steps_done < done).values(steps_done=done))
+    grown = {"steps_done": max(before, done), "written_at": writer.now()}
+    writer.connection.execute(update(runs).where(runs.c.id == run_id).values(grown))
 
 
 def save_facts(writer: Writer, claim: Claim, facts: RunFacts) -> None:

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
         10.0, gt=0, description="How long a posted document may take, or each piece of an upload."
     )
     limits: Limits = Field(default_factory=limits_from_environment, description="How large a posted model may be.")
+    retention_days: float | None = Field(
+        None, gt=0, description="How long ended jobs and external runs are kept; for ever without it."
+    )
     max_training_seconds: float = Field(3600.0, gt=0, description="How long one attempt at a training may take.")
     stalled_seconds: float = Field(600.0, gt=0, description="How long a training may take for one step, or to begin.")
 

@@ -121,6 +121,7 @@ runs = Table(
     Column("steps_done", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
+    Column("written_at", UtcDateTime),  # when its history grew last
     Column("finished_at", UtcDateTime),
     Column("outcome", Text),
     Column("facts", Text),

@@ -1,7 +1,7 @@
 """The dispatcher: a thread of each worker's main process that turns rows of the job table into messages.
 
 It sweeps up what dead workers held and announces what is queued; the message only rings, so that one lost, doubled or
-late changes nothing. It feeds the in-memory transport of the embedded system, and is the outbox relay before Redis.
+late changes nothing. It also deletes what was kept long enough, and gives a SQLite file's free pages back. It feeds the in-memory transport of the embedded system, and is the outbox relay before Redis.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Callable
 
 import structlog
 
+from store.engine import give_back_space
 from store.idempotency import forget_old_answers
 from store.queue import announce_due, is_work_due, sweep_expired
+from store.retention import delete_expired
 from store.settings import Settings
 from store.transactions import Store
 from store.workers import note_worker
@@ -34,7 +36,10 @@ NOTE_SECONDS = 10.0
 """Pause between two notes that this worker is there."""
 
 TIDY_SECONDS = 600.0
-"""Pause between two removals of what is kept for a day."""
+"""Pause between two removals of what was kept long enough."""
+
+SHRINK_SECONDS = 1.0
+"""Pause between two looks whether the database file has free pages to give back."""
 
 
 class Dispatcher:
@@ -64,7 +69,7 @@ class Dispatcher:
         self._report_alive = report_alive
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
-        self._next_sweep = self._next_tidying = self._next_note = 0.0
+        self._next_sweep = self._next_tidying = self._next_note = self._next_expiry = self._next_shrink = 0.0
         self._failing = False
         relayed = settings.broker_url is not None
         self._interval = max(settings.dispatch_interval, RELAY_SECONDS if relayed else 0.0)
@@ -104,6 +109,8 @@ class Dispatcher:
                 self.run_round()
                 self._note()
                 self._tidy()
+                self._expire()
+                self._shrink()
                 self._report_alive()
             except Exception as error:  # database, broker, disk: whatever is away comes back
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -138,3 +145,18 @@ class Dispatcher:
         with self._store.writing() as writer:
             forget_old_answers(writer)
         self._next_tidying = time.monotonic() + TIDY_SECONDS
+
+    def _expire(self) -> None:
+        days = self._settings.retention_days
+        if days is None or time.monotonic() < self._next_expiry:
+            return
+        with self._store.writing() as writer:
+            deleted = delete_expired(writer, days=days)
+        if deleted:  # there may be more, after whoever waits to write
+            log.info("expired_deleted", count=deleted)
+        else:
+            self._next_expiry = time.monotonic() + TIDY_SECONDS
+
+    def _shrink(self) -> None:
+        if time.monotonic() >= self._next_shrink and not give_back_space(self._store.engine):
+            self._next_shrink = time.monotonic() + SHRINK_SECONDS

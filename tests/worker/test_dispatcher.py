@@ -6,12 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from store.jobs import find_job
-from store.queue import claim_job
+from gradclinic.history import CHUNK_STEPS, History, SignalTable
+from store.engine import FREE_PAGES_KEPT, give_back_space
+from store.histories import add_chunk
+from store.jobs import delete_job, find_job, list_jobs, request_cancel
+from store.queue import claim_job, end_cancelled
+from store.retention import PORTION
 from store.settings import Settings
 from store.transactions import Store
 from store.workers import workers_seen
@@ -146,3 +152,51 @@ def test_it_stops_within_a_round(store: Store, settings: Settings, sent: Sent):
     dispatcher.join(5.0)
     assert time.monotonic() - began < 1.0
     assert not any(thread.name == "dispatcher" for thread in threading.enumerate())
+
+
+def test_it_deletes_what_was_kept_long_enough_a_few_at_a_time(
+    store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]
+):
+    job_ids = [post_job() for _ in range(2 * PORTION + 1)]
+    with store.writing() as writer:
+        for job_id in job_ids:
+            request_cancel(writer, job_id)
+    rounds = threading.Semaphore(0)
+    with running(make_dispatcher(store, settings, sent.append, report_alive=rounds.release)):
+        assert rounds.acquire(timeout=5)
+    with store.reading() as reader:
+        assert len(list_jobs(reader).items) == len(job_ids)  # by default all are kept
+    short = settings.model_copy(update={"retention_days": 1e-9})
+    with running(make_dispatcher(store, short, sent.append, report_alive=rounds.release)):
+        for _ in range(4):
+            assert rounds.acquire(timeout=5)
+    with store.reading() as reader:
+        assert list_jobs(reader).items == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_it_shrinks_the_file_after_a_deletion(
+    store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]
+):
+    path = Path(str(store.engine.url.database))
+    before, job_id = path.stat().st_size, post_job()
+    with store.writing() as writer:
+        held = claim_job(writer, job_id, worker="a-test", lease_seconds=60)
+        assert held is not None
+        values = np.random.default_rng(0).normal(size=(CHUNK_STEPS, 10_000))
+        subjects = tuple(f"layers.{place}" for place in range(10_000))
+        for start in range(0, 4 * CHUNK_STEPS, CHUNK_STEPS):
+            steps = np.arange(start, start + CHUNK_STEPS)
+            add_chunk(writer, held, History({"grad_norm": SignalTable(steps, subjects, values)}))
+        end_cancelled(writer, held)
+    with store.writing() as writer:
+        delete_job(writer, job_id)
+    give_back_space(store.engine, pages=1)  # the log goes into the file
+    assert path.stat().st_size > before + 20_000_000
+
+    rounds = threading.Semaphore(0)
+    with running(make_dispatcher(store, settings, sent.append, report_alive=rounds.release)):
+        for _ in range(10):
+            assert rounds.acquire(timeout=5)
+
+    assert path.stat().st_size < before + 2 * FREE_PAGES_KEPT * 4096

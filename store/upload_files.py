@@ -17,7 +17,7 @@ from gradclinic.contract.uploaded import Upload
 from gradclinic.files import Files
 from store.settings import Settings
 from store.transactions import Store
-from store.uploads import DATASETS, Uploads
+from store.uploads import ARTIFACTS, DATASETS, Uploads
 
 logger = structlog.get_logger(__name__)
 
@@ -69,7 +69,13 @@ def make_files(store: Store, settings: Settings) -> Files:
     """Make what finds files, for a service or a worker: those under the data root, and the uploaded ones."""
     cache = settings.data_dir.resolve() / "cache"
     datasets = UploadFiles(store, DATASETS, cache / "datasets")
-    return Files(settings.data_root, datasets.path_of, max_numbers=settings.limits.max_data)
+    artifacts = UploadFiles(store, ARTIFACTS, cache / "artifacts")
+    return Files(
+        settings.data_root,
+        datasets.path_of,
+        max_numbers=settings.limits.max_data,
+        artifact_path=artifacts.path_of,
+    )
 
 
 def _copies_in(folder: Path) -> Iterator[tuple[float, int, Path]]:

@@ -23,5 +23,6 @@ def train_job(attempt: Attempt) -> None:
     spec = parse_spec(document)
     history = train_baseline(spec, attempt)
     diagnosis = diagnose(history, spec.diagnosis.thresholds)
-    fixes = propose_fixes(document, diagnosis, is_valid=partial(is_resolvable, limits=attempt.limits))
+    is_valid = partial(is_resolvable, limits=attempt.limits, files=attempt.files)
+    fixes = propose_fixes(document, diagnosis, is_valid=is_valid)
     attempt.conclude(history.facts, diagnosis.model_copy(update={"fixes": fixes}))

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import typer
 from rich.console import Group
 
 from gradclinic.cli.exits import exit_code_of
-from gradclinic.cli.options import AsJson, FailOnOption, SpecPath, Timeout
+from gradclinic.cli.options import ArtifactFile, AsJson, FailOnOption, SpecPath, Timeout
 from gradclinic.cli.printing import print_json, print_report
 from gradclinic.cli.problems import NotFinished, TorchMissing
 from gradclinic.cli.progress import ShowProgress, progress_shown
@@ -24,7 +25,7 @@ from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.spec import JobSpec
 from gradclinic.diagnosis import diagnose
-from gradclinic.errors import TrainingCancelled
+from gradclinic.errors import Fault, InvalidSpec, TrainingCancelled
 from gradclinic.files import Files
 from gradclinic.fixes import propose_fixes
 from gradclinic.history import History
@@ -35,18 +36,23 @@ SHOW_EVERY_SECONDS = 0.1
 
 
 def run(
-    *, spec: SpecPath, timeout: Timeout = None, fail_on: FailOnOption = "critical", as_json: AsJson = False
+    *,
+    spec: SpecPath,
+    artifact: ArtifactFile = None,
+    timeout: Timeout = None,
+    fail_on: FailOnOption = "critical",
+    as_json: AsJson = False,
 ) -> None:
     """Train and diagnose a spec in this process, without a service (needs PyTorch)."""
-    source = read_source(spec)
+    source, files = read_source(spec), local_files(artifact)
     with faults_told(source):
         document = source.load()
-        parsed, resolved = check_spec(document)
+        parsed, resolved = check_spec(document, files)
     try:
-        history = _train(parsed, resolved.steps, timeout)
+        history = _train(parsed, resolved.steps, timeout, files)
     except TrainingCancelled as error:
         raise NotFinished(f"Not finished within {timeout:g} s. {error}") from error
-    diagnosis = _diagnose(parsed, document, history)
+    diagnosis = _diagnose(parsed, document, history, files)
     if as_json:
         print_json({"job": None, "diagnosis": diagnosis})
     else:
@@ -54,7 +60,7 @@ def run(
     raise typer.Exit(exit_code_of(diagnosis, fail_on))
 
 
-def check_spec(document: Any) -> tuple[JobSpec, ResolvedSpec]:
+def check_spec(document: Any, files: Files) -> tuple[JobSpec, ResolvedSpec]:
     """Check a spec in this process as a service would: its words, its thresholds, and the shapes of its model.
 
     Raises:
@@ -62,16 +68,26 @@ def check_spec(document: Any) -> tuple[JobSpec, ResolvedSpec]:
     """
     with _torch_needed():
         from gradclinic.model import check_document  # noqa: PLC0415 - the other commands work without torch
-    return check_document(document, files=local_files())
+    return check_document(document, files=files)
 
 
-def local_files() -> Files:
-    """Return what finds the files of data sets in this process: those under GRADCLINIC_DATA_ROOT, as in a service."""
+def local_files(artifact: Path | None = None) -> Files:
+    """Return what finds files in this process: data under GRADCLINIC_DATA_ROOT, as in a service, and an artifact by its option.
+
+    Whatever id the spec has, the artifact is that one: a spec that was posted to a service is run here as it is.
+    """
     root = os.environ.get("GRADCLINIC_DATA_ROOT")
-    return Files(Path(root) if root else None)
+
+    def find_artifact(_id: str) -> Path:
+        if artifact is None:
+            message = "Uploaded artifacts are known to a service alone, not here."
+            raise InvalidSpec([Fault("/model/artifact", message, "the artifact's file, given by --artifact FILE")])
+        return artifact
+
+    return Files(Path(root) if root else None, artifact_path=find_artifact)
 
 
-def _train(spec: JobSpec, steps: int, timeout: float | None) -> History:
+def _train(spec: JobSpec, steps: int, timeout: float | None, files: Files) -> History:
     with _torch_needed():
         from gradclinic.training import Observer, set_threads, train  # noqa: PLC0415 - likewise
 
@@ -94,14 +110,14 @@ def _train(spec: JobSpec, steps: int, timeout: float | None) -> History:
 
     set_threads()
     with progress_shown() as show:
-        return train(spec, observer=Watcher(show), files=local_files()).history
+        return train(spec, observer=Watcher(show), files=files).history
 
 
-def _diagnose(spec: JobSpec, document: Any, history: History) -> Diagnosis:
+def _diagnose(spec: JobSpec, document: Any, history: History, files: Files) -> Diagnosis:
     with _torch_needed():
         from gradclinic.model import is_resolvable  # noqa: PLC0415 - likewise
-    diagnosis = diagnose(history, spec.diagnosis.thresholds)
-    return diagnosis.model_copy(update={"fixes": propose_fixes(document, diagnosis, is_valid=is_resolvable)})
+    diagnosis, is_valid = diagnose(history, spec.diagnosis.thresholds), partial(is_resolvable, files=files)
+    return diagnosis.model_copy(update={"fixes": propose_fixes(document, diagnosis, is_valid=is_valid)})
 
 
 @contextmanager

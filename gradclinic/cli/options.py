@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,4 +23,15 @@ Timeout = Annotated[
 ]
 FailOnOption = Annotated[
     FailOn, typer.Option("--fail-on", help="End with 1 at a finding of this severity or a worse one.")
+]
+ArtifactFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--artifact",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        help="The file that the spec's `artifact` stands for.",
+    ),
 ]

@@ -13,7 +13,10 @@ import pytest
 from gradclinic.contract.limits import Limits
 from gradclinic.contract.uploaded import UploadedArtifact
 from gradclinic.graph import METADATA_KEY
-from tests.service.hands import Service
+from service import submission
+from store.jobs import count_queued
+from store.uploads import ARTIFACTS
+from tests.service.hands import SPEC, Service
 
 GRAPH: dict[str, Any] = {
     "version": 1,
@@ -132,3 +135,41 @@ def test_one_over_the_limit_is_refused(serve: Callable[..., Service]):
 
 def test_an_upload_needs_a_key_where_there_are_keys(serve: Callable[..., Service]):
     assert upload(serve(api_keys=("secret",))).status_code == 401
+
+
+def spec_on(artifact_id: str) -> dict[str, Any]:
+    return SPEC | {"model": {"type": "graph", "artifact": artifact_id}}
+
+
+def test_a_spec_on_an_artifact_is_checked_against_what_is_in_it(service: Service):
+    artifact_id = upload(service).json()["id"]
+    resolved = service.client.post("/v1/specs/validate", json=spec_on(artifact_id)).json()
+    assert (resolved["input_shape"], resolved["output_shape"]) == ([4], [3])
+    assert service.post(spec_on(artifact_id))["status"] == "queued"
+    wrong = service.client.post("/v1/jobs", json=spec_on(artifact_id) | {"data": {"type": "digits"}})
+    assert wrong.status_code == 422, "there are 64 numbers, not four"
+    gone = service.client.post("/v1/jobs", json=spec_on("0199b2f4-7c1e-7b3a-9d10-2f6a1c3e5b70"))
+    assert (gone.status_code, gone.json()["errors"][0]["pointer"]) == (422, "/model/artifact")
+
+
+def test_what_a_live_job_trains_is_not_deleted(service: Service):
+    artifact_id = upload(service).json()["id"]
+    job = service.post(spec_on(artifact_id))
+    answer = service.client.delete(f"/v1/artifacts/{artifact_id}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "artifact_in_use")
+    assert job["id"] in answer.json()["detail"]
+    service.client.post(f"/v1/jobs/{job['id']}/cancel")
+    assert service.client.delete(f"/v1/artifacts/{artifact_id}").status_code == 204
+
+
+def test_an_artifact_that_goes_while_a_spec_is_checked_is_missed(service: Service, monkeypatch: pytest.MonkeyPatch):
+    artifact_id = upload(service).json()["id"]
+
+    def delete_then_count(writer: Any) -> int:
+        ARTIFACTS.delete(writer, artifact_id)
+        return count_queued(writer)
+
+    monkeypatch.setattr(submission, "count_queued", delete_then_count)
+    refused = service.client.post("/v1/jobs", json=spec_on(artifact_id))
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/model/artifact")
+    assert "deleted just now" in refused.json()["errors"][0]["detail"]

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from gradclinic.contract.file_data import Table
 from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.uploaded import Upload
-from gradclinic.errors import NotFound, UploadInUse
+from gradclinic.errors import InvalidSpec, NotFound, UploadInUse
 from gradclinic.files import facts_of
 from store import upload_files
 from store import uploads as uploads_module
@@ -199,5 +199,9 @@ def test_service_and_worker_find_uploads_and_the_data_root(store, settings_for: 
     files = make_files(store, settings_for(data_root=tmp_path / "root"))
     with store.writing() as writer:
         dataset = DATASETS.add(writer, name=None, kind="csv", content=io.BytesIO(TABLE))
+        artifact = ARTIFACTS.add(writer, name=None, kind="graph", content=io.BytesIO(b"a graph"))
     for place in ({"path": "t.csv"}, {"dataset": dataset.id}):
         assert facts_of(Table(type="table", target="y", **place), files).classes == 2
+    assert files.artifact(artifact.id).read_bytes() == b"a graph"
+    with pytest.raises(InvalidSpec, match="/model/artifact"):
+        files.artifact(dataset.id)

@@ -12,7 +12,9 @@ import pytest
 from gradclinic.contract.job import Job
 from gradclinic.contract.parse import parse_spec
 from store.bell import TASK_TRAIN
+from store.diagnoses import find_diagnosis
 from store.jobs import add_job, find_job
+from store.runs import baseline_of
 from store.settings import Settings
 from store.tables import datasets
 from store.transactions import Store
@@ -28,8 +30,8 @@ def train(settings_for: Callable[..., Settings], store: Store, tmp_path: Path) -
     """Train a job on data, in this process."""
     app = make_app(settings_for(data_root=tmp_path / "root"))
 
-    def run(data: dict[str, Any]) -> Job:
-        document = DOCUMENT | {"data": data, "training": {"steps": 10}}
+    def run(data: dict[str, Any], **changes: Any) -> Job:
+        document = DOCUMENT | {"data": data, "training": {"steps": 10}} | changes
         with store.writing() as writer:
             job_id = add_job(writer, document=document, spec=parse_spec(document), steps=10).id
         app.tasks[TASK_TRAIN](job_id)
@@ -90,3 +92,17 @@ def test_a_damaged_upload_is_our_fault_and_never_trained_on(train: Callable[...,
     job = train({"type": "table", "dataset": dataset_id, "target": "y"})
     assert job.error is not None
     assert job.error.type == "internal_error"
+
+
+def test_fixes_are_proposed_for_what_is_trained_on_an_upload(train: Callable[..., Job], store: Store):
+    """Whether a patched spec is right can only be told with the upload at hand."""
+    rows = b"".join(b"%d,%d,%s\n" % (row % 7, -row % 5, b"abc"[row % 3 : row % 3 + 1]) for row in range(120))
+    with store.writing() as writer:
+        dataset_id = DATASETS.add(writer, name="t.csv", kind="csv", content=io.BytesIO(b"x,z,y\n" + rows)).id
+    hidden = [{"type": "Linear", "out_features": 16}, {"type": "Sigmoid"}]
+    model = {"layers": [{"type": "Repeat", "times": 20, "layers": hidden}, {"type": "Linear", "out_features": 3}]}
+    job = train({"type": "table", "dataset": dataset_id, "target": "y"}, model=model, training={"steps": 60})
+    with store.reading() as reader:
+        diagnosis = find_diagnosis(reader, baseline_of(reader, job.id).id)
+    assert diagnosis.findings
+    assert diagnosis.fixes

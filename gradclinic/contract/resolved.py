@@ -47,3 +47,4 @@ class ResolvedSpec(ResultModel):
         description="How long the training takes on one core, from its FLOPs and its steps; within a factor of ten."
     )
     history_numbers: int = Field(description="Numbers that will be recorded at most.")
+    history_bytes: int = Field(description="Estimate of what those take in the database.")

@@ -46,6 +46,12 @@ CELL_STEPS = 32
 LEVEL_FACTOR = 4
 """How many cells of a level one of the next holds: three numbers a cell come to 1/8 of the history over all levels."""
 
+STORED_BYTES = 3.5
+"""Bytes that a recorded number takes in the database, cells and the database's own included. Measured on a noisy walk of 200
+layers x 2,000 steps x 8 signals: 3.36 in SQLite, 3.47 in PostgreSQL. A number that needs a float64 takes twice as much;
+signals that hardly change, as of a training that is stuck, a third less.
+"""
+
 VERSION = 1
 
 _HEADER = struct.Struct("<BBII8s")

@@ -12,6 +12,7 @@ from gradclinic.contract.resolved import ResolvedLayer, ResolvedSpec
 from gradclinic.contract.spec import GraphModel, JobSpec
 from gradclinic.errors import Fault, InvalidSpec
 from gradclinic.files import Files, facts_of
+from gradclinic.history.overview import STORED_BYTES
 from gradclinic.model.fit import batch_faults, metric_faults, output_faults, token_faults
 from gradclinic.model.graph import load_graph, resolve_graph
 from gradclinic.model.layers import takes_tokens
@@ -99,6 +100,7 @@ def _resolved(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs: Co
         memory_bytes=costs.memory,
         seconds_estimate=round(costs.seconds, 3),
         history_numbers=costs.history,
+        history_bytes=round(STORED_BYTES * costs.history),
     )
 
 

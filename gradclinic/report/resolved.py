@@ -35,7 +35,11 @@ def render_resolved(resolved: ResolvedSpec) -> RenderableType:
         f"{_large(resolved.memory_bytes)}B of memory"
     )
     steps = f"{resolved.steps:,} steps, {resolved.steps_per_epoch:,} an epoch"
-    return Group(Text("The spec is right.", "bold green"), "", table, "", f"{rows}; {steps}", costs)
+    history = (
+        f"a history of at most {_large(resolved.history_numbers).rstrip()} numbers, "
+        f"about {_large(resolved.history_bytes)}B in the database"
+    )
+    return Group(Text("The spec is right.", "bold green"), "", table, "", f"{rows}; {steps}", costs, history)
 
 
 def _shape(sizes: Sequence[int]) -> str:

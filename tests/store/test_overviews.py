@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ from sqlalchemy import delete, func, select
 from gradclinic.contract.job import Job
 from gradclinic.errors import InvalidHistory, InvalidSpec, NotFound
 from gradclinic.history import CHUNK_STEPS, History, SignalTable
-from gradclinic.history.overview import Overview, make_grid
+from gradclinic.history.codec import as_recorded
+from gradclinic.history.overview import STORED_BYTES, Overview, make_grid
 from store.histories import add_chunk, read_history, write_part
 from store.ids import new_id
 from store.overviews import BLOCK_CELLS, read_overviews, signals_of
@@ -255,3 +257,22 @@ def test_the_signals_of_a_run_are_named_without_the_others(store: Store):
     with store.reading() as reader:
         assert signals_of(reader, run_id) == sorted(EVERY)
         assert signals_of(reader, new_id()) == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_number_takes_with_its_cells_as_many_bytes_as_users_are_told(store: Store):
+    """Told before a run starts, by `history_bytes`: not less than a noisy signal takes, and not much more."""
+    run_id, generator = add_run(store), np.random.default_rng(0)
+    subjects, walk = tuple(f"layers.{place}" for place in range(200)), generator.normal(-7, 3, 200)
+    before = Path(str(store.engine.url.database)).stat().st_size
+    for start in range(0, 2 * ONE_BLOCK, CHUNK_STEPS):
+        moves = walk + np.cumsum(generator.normal(0, 0.02, (CHUNK_STEPS, 200)), axis=0)
+        walk = moves[-1]
+        values = as_recorded(np.exp(moves) * (1 + 0.15 * generator.normal(size=moves.shape)))
+        write(
+            store, run_id, History({"grad_norm": SignalTable(np.arange(start, start + CHUNK_STEPS), subjects, values)})
+        )
+    store.close()  # the log goes into the file
+
+    taken = (Path(str(store.engine.url.database)).stat().st_size - before) / (2 * ONE_BLOCK * 200)
+    assert 0.9 * STORED_BYTES < taken < STORED_BYTES

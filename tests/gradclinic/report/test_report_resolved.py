@@ -1,0 +1,26 @@
+"""How a spec that is right is shown: what its training will take, and its history."""
+
+from rich.console import Console
+
+from gradclinic.contract.parse import parse_spec
+from gradclinic.model import resolve_spec
+from gradclinic.report.resolved import render_resolved
+
+SPEC = {
+    "model": {"layers": [{"type": "Linear", "out_features": 3}]},
+    "data": {"type": "iris"},
+    "loss": {"type": "CrossEntropyLoss"},
+    "optimizer": {"type": "SGD", "lr": 0.1},
+}
+
+
+def test_how_large_a_run_gets_is_told_before_it_starts():
+    short, long = (resolve_spec(parse_spec(SPEC | {"training": {"steps": steps}})) for steps in (100, 100_000))
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(render_resolved(long))
+
+    assert 2 * long.history_numbers < long.history_bytes < 4 * long.history_numbers
+    assert long.history_bytes > 100 * short.history_bytes
+    assert f"a history of at most {long.history_numbers / 1e6:.3g} M numbers" in shown.get()
+    assert f"about {long.history_bytes / 1e6:.3g} MB in the database" in shown.get()

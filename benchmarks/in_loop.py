@@ -33,6 +33,9 @@ _REGISTRARS: tuple[tuple[type, str, str], ...] = (
 _NODE_HOOK_MAKER = "_on_node"
 """The recorder's own function that makes hooks on nodes of the graph: nobody can replace a node's method that takes one."""
 
+_MODULE_HOOK = "_Hook"
+"""The recorder's own class of hooks on modules, which come and go by another way than registering each time."""
+
 KINDS = ("forward", "gradient", "node", "step")
 
 
@@ -71,15 +74,19 @@ class InLoop:
                 original = getattr(owner, name)
                 undone.callback(setattr, owner, name, original)
                 setattr(owner, name, self._registrar(original, kind))
-            make_hook = getattr(outputs, _NODE_HOOK_MAKER)
+            make_hook, module_hook = getattr(outputs, _NODE_HOOK_MAKER), getattr(outputs, _MODULE_HOOK)
+            call = module_hook.__call__
             undone.callback(setattr, outputs, _NODE_HOOK_MAKER, make_hook)
+            undone.callback(setattr, module_hook, "__call__", call)
             setattr(outputs, _NODE_HOOK_MAKER, lambda *args: self._wrapped(make_hook(*args), "node"))
+            module_hook.__call__ = self.wrap(call, "forward")
             yield
 
     def _registrar(self, original: Callable[..., Any], kind: str) -> Callable[..., Any]:
         @functools.wraps(original)
         def register(owner: Any, hook: Callable[..., Any], *args: Any, **options: Any) -> Any:
-            return original(owner, self._wrapped(hook, kind), *args, **options)
+            own = type(hook).__name__ == _MODULE_HOOK  # its class has a timer already
+            return original(owner, hook if own else self._wrapped(hook, kind), *args, **options)
 
         return register
 

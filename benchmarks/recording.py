@@ -77,8 +77,9 @@ def _usual_turns(subject: Subject) -> Turns:
 
     The turns of a round add up to a little more than a chunk, so that it closes once.
     """
-    elements = sum(parameter.numel() for parameter in subject.make().model.parameters())
-    period = math.lcm(*(every for every in schedule_of(elements=elements).values() if every))
+    sizes = [parameter.numel() for parameter in subject.make().model.parameters()]
+    schedule = schedule_of(elements=sum(sizes), tensors=len(sizes))
+    period = math.lcm(*(every for every in schedule.values() if every))
     return Turns(
         rounds=subject.rounds,
         block=period,

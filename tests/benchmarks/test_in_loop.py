@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.in_loop import InLoop, measure_dispatch
+from benchmarks.in_loop import KINDS, InLoop, measure_dispatch
+from gradclinic.contract.training import SIGNALS
 from gradclinic.recorder import Recorder
 
 
@@ -40,17 +41,22 @@ def test_hooks_given_to_pytorch_are_timed_wherever_they_are_put():
     assert in_loop.with_dispatch({"forward": 1.0, "gradient": 10.0}) == pytest.approx(in_loop.seconds + 22.0)
 
 
-def test_the_recorders_hooks_on_the_graph_are_timed():
+@pytest.mark.parametrize("step", [0, 20])
+def test_every_hook_of_the_recorder_is_timed_once_also_where_it_comes_back(step: int):
     in_loop = InLoop()
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
     optimizer = torch.optim.SGD(model.parameters())
-    with in_loop.watched(), Recorder(model, optimizer) as recorder:
-        model(torch.ones(1, 2)).sum().backward()
-        optimizer.step()
-        recorder.step(0.0)
+    signals = dict.fromkeys(SIGNALS, 20)
+    with in_loop.watched(), Recorder(model, optimizer, signals=signals) as recorder:
+        for _ in range(step + 1):
+            in_loop.calls = dict.fromkeys(KINDS, 0)
+            model(torch.ones(1, 2)).sum().backward()
+            optimizer.step()
+            recorder.step(0.0)
+        history = recorder.history
 
-    assert in_loop.calls["node"] + in_loop.calls["gradient"] == len(model)
-    assert in_loop.calls["forward"] >= len(model)
+    assert int(history["activation_mean"].steps[-1]) == step
+    assert in_loop.calls == {"forward": len(model), "gradient": 0, "node": len(model), "step": 1}
 
 
 def test_nothing_is_timed_or_replaced_afterwards():

@@ -17,7 +17,7 @@ from gradclinic.history import RunFacts, column_name
 from gradclinic.history.arrow import END_OF_STREAM, POINTS, STEP, batch_of, schema_of
 from gradclinic.history.overview import Overview
 from gradclinic.history.rows import Columns, Rows, Steps
-from service.number_text import shortened, write_numbers
+from service.number_text import shortened, write_numbers, write_table
 
 BUCKET_PARTS = ("min", "max", "mean")
 
@@ -70,14 +70,14 @@ def _header(names: Iterable[str]) -> bytes:
 def _lines(rows: Rows) -> bytes:
     """Write each row on a line of its own."""
     values = np.ascontiguousarray(rows.values)
-    recorded = np.ascontiguousarray(rows.recorded)
+    if not values.shape[1]:
+        return b"".join(b"%d\r\n" % step for step in rows.steps.tolist())
     short = shortened(values)
-    lines = []
-    for place, step in enumerate(rows.steps.tolist()):
-        row = short[place] if short is not values else shortened(values[place])
-        lines.append(b"%d," % step + write_numbers(row, recorded[place]) if len(row) else b"%d" % step)
-    lines.append(b"")
-    return b"\r\n".join(lines)
+    if short.dtype == np.float32:
+        written = write_table(short, rows.recorded)
+    else:  # row by row: most of them have the digits of float32
+        written = [write_numbers(shortened(row), recorded) for row, recorded in zip(values, rows.recorded, strict=True)]
+    return b"".join(b"%d,%b\r\n" % line for line in zip(rows.steps.tolist(), written, strict=True))
 
 
 def _side_by_side(overviews: Sequence[Overview], starts: Steps, some: slice) -> Rows:

@@ -41,11 +41,26 @@ def write_numbers(values: Values, recorded: Bools, *, quote: bytes = b"", missin
     odd = np.flatnonzero(~np.isfinite(values))
     if not len(odd):
         return text
+    return _with_words(text, values[odd], recorded[odd], quote, missing)
+
+
+def write_table(values: Values, recorded: Bools) -> list[bytes]:
+    """Write each row of a table (n, columns) as `write_numbers` does; what was not recorded is empty."""
+    text: bytes = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+    rows = text[2:-2].split(b"],[") if len(values) else []
+    odd = ~np.isfinite(values)
+    for place in np.flatnonzero(odd.any(axis=1)).tolist():
+        there = odd[place]
+        rows[place] = _with_words(rows[place], values[place, there], recorded[place, there], b"", b"")
+    return rows
+
+
+def _with_words(text: bytes, odd: Values, recorded: Bools, quote: bytes, missing: bytes) -> bytes:
+    """Put the words for numbers that are not finite where orjson wrote null, in their order."""
     words = [
         quote + _word(value) + quote if is_recorded else missing
-        for value, is_recorded in zip(values[odd].tolist(), recorded[odd].tolist(), strict=True)
+        for value, is_recorded in zip(odd.tolist(), recorded.tolist(), strict=True)
     ]
-    # orjson writes null for each of them, in this order.
     return b"".join(chain.from_iterable(zip_longest(text.split(_NULL), words, fillvalue=b"")))
 
 

@@ -110,8 +110,12 @@ def align(pieces: Sequence[tuple[str, SignalTable]], columns: Columns) -> Rows:
 
 def all_steps(tables: Iterable[SignalTable]) -> Steps:
     """Return the steps of which anything was recorded, each once, ascending."""
-    recorded_at = {id(table.steps): table.steps for table in tables}
-    return np.unique(np.concatenate(list(recorded_at.values()))) if recorded_at else np.empty(0, np.int64)
+    recorded_at = [table.steps for table in tables]
+    if not recorded_at:
+        return np.empty(0, np.int64)
+    # Faster than np.unique: what comes in ascending runs is merged, and not hashed.
+    steps = np.sort(np.concatenate(recorded_at), kind="stable")
+    return steps[np.diff(steps, prepend=steps[:1] - 1) > 0]
 
 
 def narrow_columns(values: Floats) -> Bools:

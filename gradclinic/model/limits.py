@@ -163,7 +163,13 @@ def _recorded_numbers(spec: JobSpec, steps: int, layers: list[Entry]) -> int:
     """Count the numbers that the recorder keeps at most: one a signal, subject and step at which it is due."""
     tensors, watched = sum(entry.tensors for entry in layers), sum(entry.watched for entry in layers)
     total = STEP_NUMBERS * steps
-    for signal, every in schedule_of(spec.recording.every, spec.recording.signals).items():
+    schedule = schedule_of(
+        spec.recording.every,
+        spec.recording.signals,
+        elements=sum(entry.trained for entry in layers),
+        tensors=sum(entry.tensors for entry in layers if entry.trained),
+    )
+    for signal, every in schedule.items():
         if every > 0:
             times = min(steps, DENSE_STEPS + steps // every)
             total += times * (watched if signal in LAYER_SIGNALS else tensors)

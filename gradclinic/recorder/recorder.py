@@ -110,7 +110,7 @@ class Recorder:
         ]
         self._subjects = tuple(name for watch in self._watches for name in watch.names)
         elements = sum(parameter.numel() for parameter in parameters.values())
-        self._calendar = Calendar(schedule_of(every, signals, elements=elements))
+        self._calendar = Calendar(schedule_of(every, signals, elements=elements, tensors=len(parameters)))
         self._outputs = OutputWatch(targets.modules, targets.layers, self._defer, kernel=chosen)
         self._sink = sink
         self._spool = Spool()

@@ -49,7 +49,7 @@ DEFAULT_SCHEDULE: Mapping[Signal, int] = MappingProxyType(
         "update_ratio": 10,
     }
 )
-"""Steps between two records of a signal, of a model that is not large."""
+"""Steps between two records of a signal, of a model that is neither large nor made of small tensors."""
 
 LARGE = 4_000_000
 """Trained elements from which on a model is large: its gradients are beyond the caches, and reading them is what costs."""
@@ -57,17 +57,35 @@ LARGE = 4_000_000
 LARGE_SPARSER = 4
 """How much rarer the signals of a large model's parameters are; those of its layers are not."""
 
+SMALL = 8_192
+"""Elements in the average trained tensor under which a model is made of small ones: calling costs more than computing,
+the recorder's calls as well as the training's own."""
 
-def schedule_of(every: int = 1, signals: Mapping[Signal, int] | None = None, *, elements: int = 0) -> dict[Signal, int]:
+SMALL_SPARSER = 2
+"""How much rarer all signals of such a model are."""
+
+
+def schedule_of(
+    every: int = 1, signals: Mapping[Signal, int] | None = None, *, elements: int = 0, tensors: int = 0
+) -> dict[Signal, int]:
     """Return the steps between two records of each signal; 0 for one that is left out.
 
-    `every` multiplies the default of each signal; `signals` sets single ones, as they are; `elements` are those of all
-    trained parameters.
+    `every` multiplies the default of each signal, and so does what follows from the model's size; `signals` sets single
+    ones, as they are. Measured in `docs/decisions/0007-schedules-follow-from-sizes.md`.
+
+    Args:
+        every: The factor asked for.
+        signals: Steps between two records of single signals.
+        elements: Numbers in all trained parameters.
+        tensors: Trained parameters.
     """
     chosen = signals or {}
-    sparser = every * (LARGE_SPARSER if elements >= LARGE else 1)
+    small = SMALL_SPARSER if elements < SMALL * tensors else 1
+    large = LARGE_SPARSER if elements >= LARGE else 1
     return {
-        signal: chosen.get(signal, DEFAULT_SCHEDULE[signal] * (sparser if signal in PARAMETER_SIGNALS else every))
+        signal: chosen.get(
+            signal, DEFAULT_SCHEDULE[signal] * every * small * (large if signal in PARAMETER_SIGNALS else 1)
+        )
         for signal in SIGNALS
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import TrainingCancelled
 from gradclinic.files import Files
-from gradclinic.history import History, RunError, RunFacts, concatenate
+from gradclinic.history import CHUNK_STEPS, History, RunError, RunFacts, concatenate
 from gradclinic.model import layer_facts
 from gradclinic.recorder import Recorder
 from gradclinic.training.data import Part
@@ -21,9 +22,6 @@ from gradclinic.training.raised import RaisedByTorch, torch_may_raise
 from gradclinic.training.schedule import Schedule
 from gradclinic.training.setup import Setup, make_setup
 from gradclinic.training.stopping import Stopper
-
-CHUNK_STEPS = 100
-"""Steps of history that are handed over at a time: long enough to pack well, short enough to lose little."""
 
 MAX_WORDS = 2000
 """Characters of an error of PyTorch's that are kept."""
@@ -213,19 +211,22 @@ def _l1_norm(network: nn.Module) -> Tensor:
     return torch.stack([weight.abs().sum() for weight in weights]).sum() if weights else torch.zeros(())
 
 
-def _clip(setup: Setup) -> dict[str, float]:
+def _clip(setup: Setup) -> dict[str, Tensor]:
     """Clip as asked, and say as the signal `clipped` whether it changed anything; nothing where nothing was asked."""
     training = setup.spec.training
     if training.clip_grad_value is None and training.clip_grad_norm is None:
         return {}
-    clipped = False
     parameters = [p for p in setup.network.parameters() if p.grad is not None]
+    # Tensors, which the recorder reads when it can: a number here would make the host wait for a device at each step.
+    clipped = torch.zeros((), dtype=torch.bool)
     if (limit := training.clip_grad_value) is not None:
-        clipped = any(bool((p.grad.abs() > limit).any()) for p in parameters if p.grad is not None)
+        largest = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], math.inf)
+        clipped = largest > limit
         nn.utils.clip_grad_value_(parameters, limit)
     if (limit := training.clip_grad_norm) is not None:
-        clipped |= bool(nn.utils.clip_grad_norm_(parameters, limit) > limit)
-    return {"clipped": float(clipped)}
+        over = nn.utils.clip_grad_norm_(parameters, limit) > limit
+        clipped = clipped.to(over.device) | over
+    return {"clipped": clipped}
 
 
 def _facts(setup: Setup, watched: RunFacts) -> RunFacts:

@@ -9,10 +9,10 @@ import torch
 
 from gradclinic.contract.parse import parse_spec
 from gradclinic.errors import TrainingCancelled
-from gradclinic.history import concatenate
+from gradclinic.history import CHUNK_STEPS, concatenate
 from gradclinic.training import Observer, train
 from gradclinic.training.data import Part
-from gradclinic.training.loop import CHUNK_STEPS, batches
+from gradclinic.training.loop import batches
 
 SPEC = {
     "model": {

@@ -19,7 +19,7 @@ from gradclinic.contract.training import LayerSignal
 from gradclinic.history.facts import LayerFacts
 from gradclinic.recorder.kernels import KernelName, choose_kernel
 from gradclinic.recorder.kernels.outputs_torch import gradient_norm
-from gradclinic.recorder.tallies import DeferredTally, FloatArray, HostTally, Row, Tally
+from gradclinic.recorder.tallies import NONE_COMPILED, DeferredTally, FloatArray, HostTally, Row, Tally
 from gradclinic.recorder.units import UnitDimensions
 from gradclinic.recorder.watched import WatchedLayer
 
@@ -224,16 +224,16 @@ class HostNorms:
     def __init__(self, layers: int, passes: OutputPasses | None) -> None:
         self.is_open = False
         self._squares = [0.0] * layers
-        self._passes = passes.squares if passes is not None else {}
+        self._passes = passes.squares if passes is not None else NONE_COMPILED
 
     def hook(self, place: int) -> Callable[[Tensor], None]:
         """Make the hook that adds a gradient of the layer at that place."""
-        compiled_for, squares = self._passes.get, self._squares
+        passes, squares = self._passes, self._squares
 
         def add(gradient: Tensor) -> None:
             if not self.is_open:
                 return
-            compiled = compiled_for(gradient.dtype)
+            compiled = passes[gradient.dtype]
             strided = gradient.layout is torch.strided  # a sparse one cannot be asked the rest
             if compiled is not None and strided and gradient.is_cpu and gradient.is_contiguous():
                 squares[place] += compiled(gradient.data_ptr(), gradient.numel())

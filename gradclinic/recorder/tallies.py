@@ -7,8 +7,9 @@ CUDA: it never waits for the device. Both give rows over all layers, NaN where a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,10 @@ FloatArray = npt.NDArray[np.float64]
 Row = Tensor | FloatArray
 
 NO_INTERVAL = Interval(math.nan, math.nan)
+
+
+NONE_COMPILED: Mapping[torch.dtype, Callable[..., Any] | None] = defaultdict(lambda: None)
+"""Passes for no type of element."""
 
 
 class Tally(Protocol):
@@ -68,8 +73,8 @@ class HostTally:
         self._layers = layers
         self._units = _with_units(layers)
         self._passes = passes
-        self._observe = passes.observe if passes is not None else {}
-        self._mark = passes.mark if passes is not None else {}
+        self._observe = passes.observe if passes is not None else NONE_COMPILED
+        self._mark = passes.mark if passes is not None else NONE_COMPILED
         self._rows = np.zeros((len(layers), 4))  # count, mean, sum of squared distances from it, saturated
         self._limits = np.array([_limits(layer) for layer in layers], np.float64).reshape(-1, 4)
         self._row_at = [self._rows.ctypes.data + place * self._rows.strides[0] for place in range(len(layers))]
@@ -85,7 +90,7 @@ class HostTally:
         if units is not None:
             units.samples_now += layer.samples
         place = layer.place
-        compiled = self._observe.get(output.dtype)
+        compiled = self._observe[output.dtype]
         if compiled is not None and output.is_cpu and output.is_contiguous() and (units is None or units.on_at):
             on = 0 if units is None else units.on_at
             outer, width, inner = layer.blocks
@@ -107,7 +112,7 @@ class HostTally:
         if units is None or not layer.counts:
             return
         units.samples_now += layer.samples
-        compiled = self._mark.get(values.dtype)
+        compiled = self._mark[values.dtype]
         if compiled is not None and values.is_cpu and values.is_contiguous() and units.on_at:
             compiled(values.data_ptr(), *layer.blocks, self._limits_at[layer.place], units.on_at)
         else:

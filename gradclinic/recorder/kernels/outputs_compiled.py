@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -13,33 +12,43 @@ from numba import float64, int64, njit, void
 from gradclinic.recorder.kernels import outputs_passes
 
 
-@dataclass(frozen=True)
-class OutputPasses:
-    """Machine code for contiguous tensors in the CPU's memory; the functions say in `outputs_passes` what they do."""
+class ByType(dict[torch.dtype, Callable[..., Any] | None]):
+    """One pass by type of element, compiled when it is first asked for; None for a type that it cannot read."""
 
-    observe: Mapping[torch.dtype, Callable[..., None]]
-    mark: Mapping[torch.dtype, Callable[..., None]]
-    squares: Mapping[torch.dtype, Callable[[int, int], float]]
-    close_units: Callable[[int, int, int, int, int], int]
+    def __init__(self, single: Callable[..., Any], double: Callable[..., Any], signature: Any) -> None:
+        super().__init__()
+        self._of = {torch.float32: single, torch.float64: double}
+        self._signature = signature
+
+    def __missing__(self, element: torch.dtype) -> Callable[..., Any] | None:
+        function = self._of.get(element)
+        self[element] = compiled = None if function is None else _compile(function, self._signature)
+        return compiled
+
+
+class OutputPasses:
+    """Machine code for contiguous tensors in the CPU's memory; the functions say in `outputs_passes` what they do.
+
+    Compiling takes seconds the first time on a machine, a tenth of one later; so only what is needed is compiled.
+    """
+
+    def __init__(self) -> None:
+        p = outputs_passes
+        self.observe = ByType(p.observe_float32, p.observe_float64, void(*[int64] * 8))
+        self.mark = ByType(p.mark_float32, p.mark_float64, void(*[int64] * 6))
+        self.squares = ByType(p.squares_float32, p.squares_float64, float64(int64, int64))
+
+    @cached_property
+    def close_units(self) -> Callable[[int, int, int, int, int], int]:
+        """The pass over units that ends a step."""
+        close: Callable[[int, int, int, int, int], int] = _compile(outputs_passes.close_units, int64(*[int64] * 5))
+        return close
 
 
 @cache
 def output_passes() -> OutputPasses:
-    """Compile the passes, or take them from numba's cache on disk. Seconds the first time, a tenth of one later."""
-    p = outputs_passes
-    observe, mark, squares = void(*[int64] * 8), void(*[int64] * 6), float64(int64, int64)
-    return OutputPasses(
-        observe={
-            torch.float32: _compile(p.observe_float32, observe),
-            torch.float64: _compile(p.observe_float64, observe),
-        },
-        mark={torch.float32: _compile(p.mark_float32, mark), torch.float64: _compile(p.mark_float64, mark)},
-        squares={
-            torch.float32: _compile(p.squares_float32, squares),
-            torch.float64: _compile(p.squares_float64, squares),
-        },
-        close_units=_compile(p.close_units, int64(*[int64] * 5)),
-    )
+    """Return the passes of this process."""
+    return OutputPasses()
 
 
 def _compile(function: Callable[..., Any], signature: Any) -> Any:

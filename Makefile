@@ -11,7 +11,7 @@ BIN    := $(VENV)/bin
 LOCKED ?= torch==2.13.0
 # Twice quiet: errors alone.
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
-# More for pytest, e.g. `make quick ARGS="tests/store -x"`.
+# More for pytest or the benchmarks, e.g. `make quick ARGS="tests/store -x"`.
 ARGS   ?=
 BENCH       := .venv-bench
 BENCH_STAMP := $(BENCH)/.installed

@@ -33,10 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in parts:
             parts[name] = run_part(name, quick=asked.quick)
             print(f"\n## {name}\n\n{write_part(parts[name])}\n\n{write_aims(parts[name].aims)}", flush=True)
-    if asked.save is not None:
-        asked.save.mkdir(parents=True, exist_ok=True)
-        for part in parts.values():
-            (asked.save / f"{part.name}.json").write_text(part.model_dump_json(indent=2) + "\n")
+        if asked.save is not None:  # at once: what is measured is kept whatever becomes of the rest
+            asked.save.mkdir(parents=True, exist_ok=True)
+            (asked.save / f"{name}.json").write_text(parts[name].model_dump_json(indent=2) + "\n")
     if not asked.quick and set(PARTS) <= set(parts):
         PAGE.write_text(write_page({name: parts[name] for name in PARTS}, TEMPLATE.read_text()))
         print(f"\nWritten: {PAGE}")

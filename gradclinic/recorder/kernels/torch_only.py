@@ -129,6 +129,6 @@ def _whole(gradient: Tensor) -> Tensor:
     variance, mean = torch.var(x / scale, correction=0), torch.mean(x / scale)
     whole_mean = mean * (held / n)
     spread = held * (variance + (mean - whole_mean) ** 2) + (n - held) * whole_mean**2
-    zeros = (n - torch.count_nonzero(x)) / n
-    statistics = [norm(x), largest, whole_mean * scale, torch.sqrt(spread / n) * scale, zeros.double(), _nonfinite(x)]
+    zeros = (n - torch.count_nonzero(x)).double() / n
+    statistics = [norm(x), largest, whole_mean * scale, torch.sqrt(spread / n) * scale, zeros, _nonfinite(x)]
     return torch.stack(statistics)

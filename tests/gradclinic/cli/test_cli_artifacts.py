@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 from typer.testing import CliRunner, Result
 
 from gradclinic.cli import make_app
+from gradclinic.export import export_artifact
 from tests.gradclinic.client.stub_service import Answer, StubService, problem, stub_service
 from tests.gradclinic.client.test_client_artifacts import ARTIFACT, PLACE
 
@@ -55,3 +58,24 @@ def test_what_goes_wrong_ends_with_its_code(stub: StubService, tmp_path: Path):
     assert (used.exit_code, "Job 1 trains it" in used.stderr) == (2, True)
     gone = call("artifacts", "upload", tmp_path / "gone")
     assert (gone.exit_code, "cannot be read" in gone.stderr) == (2, True)
+
+
+def test_a_local_run_takes_the_artifact_from_its_option(tmp_path: Path):
+    """Whatever id the spec has: one that was posted to a service is run here as it is."""
+    export_artifact(nn.Sequential(nn.Linear(4, 3)), torch.zeros(2, 4), tmp_path / "model")
+    spec = {
+        "model": {"type": "graph", "artifact": ARTIFACT["id"]},
+        "data": {"type": "iris"},
+        "loss": {"type": "CrossEntropyLoss"},
+        "optimizer": {"type": "SGD", "lr": 0.1},
+        "training": {"steps": 20},
+    }
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    refused = call("run", tmp_path / "spec.json")
+    assert (refused.exit_code, "--artifact FILE" in refused.stderr) == (2, True)
+    result = call("run", tmp_path / "spec.json", "--artifact", tmp_path / "model", "--fail-on", "never", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["diagnosis"]["outcome"]["metric"]["name"] == "accuracy"
+    checked = call("validate", tmp_path / "spec.json", "--artifact", tmp_path / "model", "--json")
+    assert json.loads(checked.stdout)["output_shape"] == [3]
+    assert call("run", tmp_path / "spec.json", "--artifact", tmp_path / "gone").exit_code == 2

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from gradclinic.history import RunFacts, column_name
-from gradclinic.history.arrow import END_OF_STREAM, POINTS, STEP, batch_of, schema_of
+from gradclinic.history.arrow import END_OF_STREAM, POINTS, STEP, array_of, batch_of, schema_of
 from gradclinic.history.overview import Overview
 from gradclinic.history.rows import Columns, Rows, Steps
 from service.number_text import shortened, write_numbers, write_table
@@ -48,13 +48,13 @@ def write_arrow(columns: Columns, rows: Iterable[Rows], facts: RunFacts) -> Iter
 
 def write_arrow_overviews(overviews: Sequence[Overview], starts: Steps) -> Iterator[memoryview]:
     """Write overviews as an Arrow IPC stream, a row a bucket."""
-    arrays = [pa.array(starts)]
+    arrays = [array_of(starts)]
     for overview in overviews:
-        empty = overview.counts == 0
-        mask = empty if empty.any() else None
+        recorded = overview.counts > 0
+        mask = None if recorded.all() else recorded
         lowest, highest, mean = (np.ascontiguousarray(_part(overview, part).T) for part in BUCKET_PARTS)
         for triple in zip(lowest, highest, mean, strict=True):
-            arrays.extend(pa.array(values, mask=mask) for values in triple)
+            arrays.extend(array_of(values, mask) for values in triple)
     fields = [pa.field(STEP, pa.int64(), nullable=False)]
     fields += [pa.field(name, array.type) for name, array in zip(_bucket_names(overviews), arrays[1:], strict=True)]
     schema = pa.schema(fields, {POINTS: str(len(starts)).encode()})

@@ -191,11 +191,23 @@ def batch_of(rows: Rows, columns: Columns, schema: Any) -> Any:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         narrow = by_column.astype(np.float32)
     is_full = [bool(here.all()) for here in recorded]
-    arrays = [pa.array(rows.steps)]
+    arrays = [array_of(rows.steps)]
     for place, is_wide in enumerate(columns.is_wide):
         values = by_column[place] if is_wide else narrow[place]
-        arrays.append(pa.array(values) if is_full[place] else pa.array(values, mask=np.logical_not(recorded[place])))
+        arrays.append(array_of(values, None if is_full[place] else recorded[place]))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def array_of(values: npt.NDArray[Any], recorded: npt.NDArray[np.bool_] | None = None) -> Any:
+    """Return contiguous numbers (n,) as a `pyarrow.Array` without copying them, null where they were not recorded.
+
+    Raises:
+        ArrowMissing: PyArrow is not installed.
+    """
+    pa = _pyarrow()
+    # Not pyarrow.array: before it looks at anything it imports pandas, for a second, wherever that is installed.
+    there = None if recorded is None else pa.py_buffer(np.packbits(recorded, bitorder="little"))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [there, pa.py_buffer(values)])
 
 
 def _batches(parts: Iterable[History], columns: Columns, schema: Any, rows: int) -> Iterator[Any]:

@@ -214,3 +214,26 @@ def test_workers_are_counted_where_the_service_tells(stub: StubService, answer: 
     stub.on("GET", "/readyz", answer)
     with Client(stub.url) as client:
         assert client.workers_seen() == seen
+
+
+def test_a_history_that_does_not_come_is_told(stub: StubService, client: Client):
+    path = f"/v1/runs/{RUN_ID}/history"
+    stub.on("GET", path, Answer(lost=True))
+    with pytest.raises(ServiceUnreachable, match="was lost"):
+        client.history_as_arrow(RUN_ID)
+    stub.on("GET", path, problem(404, "not_found", "There is no such run."))
+    with pytest.raises(RequestFailed, match="no such run"), client.stream_history(RUN_ID, "csv") as pieces:
+        list(pieces)
+    stub.on("GET", path, Answer(200, {"steps": []}))
+    with pytest.raises(ServiceUnreachable, match=r"not understood.* no Arrow"):
+        client.history_as_arrow(RUN_ID)
+
+
+def test_a_history_that_is_cut_is_no_history(client: Client, stub: StubService):
+    cut = Answer(200, "step,loss\r\n0,1\r\n", headers={"Content-Length": "1000"}, content_type="text/csv")
+    stub.on("GET", f"/v1/runs/{RUN_ID}/history", cut)
+    with (
+        pytest.raises(ServiceUnreachable, match="was lost"),
+        client.stream_history(RUN_ID, "csv") as pieces,
+    ):
+        list(pieces)

@@ -26,7 +26,6 @@ from gradclinic.history.overview import (
     encode_cells,
     fingerprint,
     lay_out,
-    level_of,
     make_cells,
     make_grid,
     merge_cells,
@@ -162,7 +161,7 @@ def _read_signal(
         return None
     source = _Source(reader, series, names, kept, grid.width, done)
     # A run that was recorded before there was a pyramid has none, or lacks its beginning.
-    level = level_of(grid.width) if source.has_piece_at(chunk.first_step) else None
+    level = grid.level if source.has_piece_at(chunk.first_step) else None
     parts = source.cover(RAW if level is None else level, grid.start, grid.stop)
     cells = merge_cells([Cells.empty(len(kept)), *parts], grid.width)
     return lay_out(series.signal, tuple(names[place] for place in kept), cells, grid)

@@ -58,9 +58,6 @@ _HEADER = struct.Struct("<BBII8s")
 OVERVIEW_HEADER_BYTES = _HEADER.size
 """The bytes that `peek_fingerprint` needs."""
 
-LONGEST_FOLD = 31
-"""Rows or cells of one group up to which they are taken one after the other; cells of one level are fewer than those."""
-
 
 @dataclass(frozen=True)
 class Cells:
@@ -106,6 +103,14 @@ class Grid:
     def first(self) -> int:
         """The number of the first bucket, counted from step 0."""
         return self.start // self.width
+
+    @property
+    def level(self) -> int | None:
+        """The highest level whose cells fill a bucket without rest; None where only rows do."""
+        level = -1
+        while self.width % cell_steps(level + 1) == 0:
+            level += 1
+        return None if level < 0 else level
 
     @property
     def starts(self) -> npt.NDArray[np.int64]:
@@ -166,11 +171,11 @@ def make_cells(table: SignalTable, width: int) -> Cells:
     if len(first) == len(table.steps):
         return Cells(starts, counts, values, values, values)
     with np.errstate(over="ignore", invalid="ignore"):
-        lowest, highest = _fold(np.minimum, values, first), _fold(np.maximum, values, first)
-        mean = _fold(np.add, values, first) / counts[:, None]
+        lowest, highest = _fold(np.minimum, values, first, counts), _fold(np.maximum, values, first, counts)
+        mean = _fold(np.add, values, first, counts) / counts[:, None]
         if not np.isfinite(mean).all():  # the sum may have left the range of float64 where the mean does not
             shares = values / np.repeat(counts, counts)[:, None]
-            mean = np.where(np.isfinite(mean), mean, _fold(np.add, shares, first))
+            mean = np.where(np.isfinite(mean), mean, _fold(np.add, shares, first, counts))
     return Cells(starts, counts, lowest, highest, _within(mean, lowest, highest))
 
 
@@ -259,30 +264,28 @@ def _merge(cells: Cells, width: int) -> Cells:
         return replace(cells, starts=places * width)
     counts = np.add.reduceat(cells.counts, first)
     # Shares that add up to 1 rather than a sum to be divided: it might leave the range of float64.
-    shares = cells.counts / np.repeat(counts, np.diff(first, append=len(places)))
+    lengths = np.diff(first, append=len(places))
+    shares = cells.counts / np.repeat(counts, lengths)
     with np.errstate(over="ignore", invalid="ignore"):
-        lowest, highest = _fold(np.minimum, cells.minimum, first), _fold(np.maximum, cells.maximum, first)
-        mean = _fold(np.add, cells.mean.astype(np.float64) * shares[:, None], first)
+        lowest = _fold(np.minimum, cells.minimum, first, lengths)
+        highest = _fold(np.maximum, cells.maximum, first, lengths)
+        mean = _fold(np.add, cells.mean.astype(np.float64) * shares[:, None], first, lengths)
     return Cells(places[first] * width, counts, lowest, highest, _within(mean, lowest, highest))
 
 
-def _fold(ufunc: np.ufunc, values: Values, first: npt.NDArray[np.intp]) -> Values:
-    """Return `ufunc.reduceat(values, first, axis=0)`: what `ufunc` makes of the rows from each of `first` to the next.
+def _fold(ufunc: np.ufunc, values: Values, first: npt.NDArray[np.intp], lengths: npt.NDArray[np.intp]) -> Values:
+    """Return `ufunc.reduceat(values, first, axis=0)`: what `ufunc` makes of each group of rows, `first` and how many.
 
-    Where all groups but the outer two are short and of one length, as they mostly are, the first rows of all groups are
-    taken at once, then the second ones: many times as fast as `reduceat`, which goes from group to group.
+    Where all groups but the outer two are of one length, as they mostly are, whole rows are taken at once: many times as
+    fast as `reduceat`, which goes down column by column.
     """
-    lengths = np.diff(first, append=len(values))
-    inner, length = lengths[1:-1], int(lengths[len(lengths) // 2])
-    if length > LONGEST_FOLD or np.any(inner != length):
+    length = int(lengths[len(lengths) // 2])
+    if np.any(lengths[1:-1] != length):
         folded: Values = ufunc.reduceat(values, first, axis=0)
         return folded
     start = 0 if lengths[0] == length else int(first[1])
     stop = len(values) if lengths[-1] == length else int(first[-1])
-    rows = values[start:stop]
-    middle = rows[::length]
-    for place in range(1, length):
-        middle = ufunc(middle, rows[place::length])
+    middle: Values = ufunc.reduce(values[start:stop].reshape(-1, length, values.shape[1]), axis=1)
     ends = [
         ufunc.reduce(part, axis=0, keepdims=True) if len(part) else part for part in (values[:start], values[stop:])
     ]
@@ -291,7 +294,7 @@ def _fold(ufunc: np.ufunc, values: Values, first: npt.NDArray[np.intp]) -> Value
 
 def _first_of_each(places: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
     """Return where each run of one number begins."""
-    return np.flatnonzero(np.diff(places, prepend=-1))
+    return np.concatenate([np.arange(min(len(places), 1)), np.flatnonzero(places[1:] != places[:-1]) + 1])
 
 
 def _within(mean: Values, lowest: Values, highest: Values) -> Values:

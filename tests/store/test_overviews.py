@@ -106,6 +106,7 @@ def assert_all_right(store: Store, run_id: str, start: int, stop: int | None, po
         assert_right(overview, history[signal], min(start, done), end, points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
@@ -151,6 +152,14 @@ def long_run(store: Store) -> tuple[Store, str]:
         for start in range(0, 17_000, CHUNK_STEPS):
             write_part(writer, run_id, part_between(start, min(start + CHUNK_STEPS, 17_000)), 1)
     return store, run_id
+
+
+def test_buckets_of_five_cells_are_put_together_of_those(store: Store):
+    """Cells of 128 steps are shorter than a bucket of 160, and do not fill it."""
+    run_id = add_run(store)
+    write(store, run_id, part_between(4000, 4128), part_between(4128, 5121))
+    assert make_grid(2, 5121, 40).width == 160
+    assert_all_right(store, run_id, 2, None, 40)
 
 
 def test_signals_that_come_one_after_the_other_are_whole_too(store: Store):

@@ -13,6 +13,7 @@ from gradclinic.history import SignalTable
 from gradclinic.history.overview import (
     OVERVIEW_HEADER_BYTES,
     Cells,
+    Grid,
     cell_steps,
     decode_cells,
     encode_cells,
@@ -128,6 +129,11 @@ def test_a_grid_has_as_many_buckets_as_were_asked_for_at_most(start, span, point
 
 def test_levels_are_of_32_steps_and_four_times_as_many_each():
     assert [level_of(steps) for steps in (0, 1, 31.9, 32, 127, 128, 511, 2048)] == [None, None, None, 0, 0, 1, 1, 3]
+
+
+def test_a_bucket_is_filled_by_cells_of_one_level():
+    widths = (1, 31, 32, 96, 128, 160, 256, 512, 640)
+    assert [Grid(0, 1000, width).level for width in widths] == [None, None, 0, 0, 1, 0, 1, 2, 1]
 
 
 def test_what_was_not_recorded_is_a_gap():

@@ -182,7 +182,11 @@ def _compare(model: nn.Module, network: GraphNetwork, inputs: Tensor) -> None:
     network.to(inputs.device)
     for training in (False, True):
         mode = "while training" if training else "in evaluation"
-        expected, given = (_run(one.train(training), inputs) for one in (model, network))
+        expected = _run(model.train(training), inputs)
+        try:
+            given = _run(network.train(training), inputs)
+        except RuntimeError as error:
+            raise NotExportable(f"{type(model).__name__} cannot be run as a graph. {error}") from error
         largest = float(expected.abs().nan_to_num().max()) if expected.numel() else 0.0
         if expected.shape != given.shape or not torch.allclose(
             expected, given, TOLERANCE, TOLERANCE * largest, equal_nan=True

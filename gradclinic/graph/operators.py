@@ -54,7 +54,7 @@ _SHAPES = (
     "view", "reshape", "flatten.using_ints", "unflatten.int", "permute", "transpose.int", "t", "movedim.int",
     "movedim.intlist", "numpy_T", "mT", "squeeze", "squeeze.dim", "squeeze.dims", "unsqueeze", "expand", "expand_as",
     "view_as", "reshape_as", "repeat", "repeat_interleave.self_int", "tile", "cat", "stack", "concat", "hstack", "vstack",
-    "chunk", "split.Tensor", "split_with_sizes", "split.sizes", "tensor_split.sections", "unbind.int", "slice.Tensor",
+    "chunk", "split.Tensor", "split_with_sizes", "split.sizes", "unbind.int", "slice.Tensor",
     "select.int", "narrow", "index_select", "gather", "index.Tensor", "flip", "roll", "tril", "triu", "pad",
     "constant_pad_nd", "broadcast_to", "diagonal", "swapaxes", "swapdims", "type_as", "to.dtype", "_to_copy", "to.other",
     "meshgrid", "meshgrid.indexing",

@@ -13,10 +13,16 @@ from typing import Any
 from torch import Tensor
 
 from gradclinic.graph import GETITEM
+from gradclinic.model.graph.signature import Unsuitable, check_signature
 from gradclinic.model.steps import GATES
 
 MAX_WINDOW = 4096
 """Kernel, stride, padding and dilation of a convolution or pooling: kernels loop over windows."""
+
+MAX_PIECES = 10_000
+"""That a tensor may be cut into: each becomes an object of its own."""
+
+PIECES = frozenset({"unbind", "chunk", "split", "split_with_sizes"})
 
 MAX_SCALE = 1024.0
 """Of an upsampling, up and down: places are worked out in float32."""
@@ -26,19 +32,17 @@ RECURRENT_CELLS = MappingProxyType(
 )
 
 
-class Careless(ValueError):
-    """Arguments that an operator is not called with."""
-
-
-def check_call(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def check_call(op: str, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Refuse a call that PyTorch would not refuse, and should.
 
     Raises:
-        Careless: Saying why.
+        Unsuitable: Saying why.
     """
     _, name, *_ = op.split(".")
     if not op.startswith("aten."):
         _check_numbers(op, args)
+        return
+    check_signature(function, args, kwargs)
     if op in RECURRENT_CELLS:
         check_recurrent(op, *args, **kwargs)
     elif name == "scaled_dot_product_attention":
@@ -46,11 +50,13 @@ def check_call(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Non
     elif "conv" in name or "pool" in name:
         windows = list(_integers([*args, *kwargs.values()]))
         if any(abs(number) > MAX_WINDOW for number in windows) and "adaptive" not in name:
-            raise Careless(f"a window of {max(windows, key=abs):,}, more than {MAX_WINDOW:,}")
+            raise Unsuitable(f"a window of {max(windows, key=abs):,}, more than {MAX_WINDOW:,}")
+    elif name in PIECES:
+        _check_pieces(name, *args[:2])
     elif name.startswith("upsample"):
         for scale in _floats([*args, *kwargs.values()]):
             if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
-                raise Careless(f"a scale of {scale:g}, where 1/{MAX_SCALE:g} to {MAX_SCALE:g} is expected")
+                raise Unsuitable(f"a scale of {scale:g}, where 1/{MAX_SCALE:g} to {MAX_SCALE:g} is expected")
 
 
 def _check_numbers(op: str, args: tuple[Any, ...]) -> None:
@@ -61,6 +67,20 @@ def _check_numbers(op: str, args: tuple[Any, ...]) -> None:
         )
     else:
         _expect(all(type(value) in (int, float) for value in args), "numbers")
+
+
+def _check_pieces(name: str, x: Tensor, size: Any = 1) -> None:
+    """Refuse to cut a tensor into more pieces than anybody needs."""
+    longest = max(x.shape, default=0)
+    sizes = size if isinstance(size, list) else [size]
+    pieces = (
+        sizes[0]
+        if name == "chunk"
+        else len(sizes)
+        if len(sizes) > 1
+        else longest / (max(1, *sizes) if name != "unbind" else 1)
+    )
+    _expect(min(pieces, longest) <= MAX_PIECES, f"at most {MAX_PIECES:,} pieces")
 
 
 def check_recurrent(  # noqa: PLR0917, PLR0913 - PyTorch's own arguments
@@ -82,7 +102,7 @@ def check_recurrent(  # noqa: PLR0917, PLR0913 - PyTorch's own arguments
     cell's (.., N, H). PyTorch's operator for the CPU takes them as that without looking.
 
     Raises:
-        Careless: They are not.
+        Unsuitable: They are not.
     """
     cell, directions = RECURRENT_CELLS[op], 2 if bidirectional else 1
     states = states if cell == "LSTM" else [states]
@@ -137,7 +157,7 @@ def _check_attention(  # noqa: PLR0917, PLR0913 - PyTorch's own arguments
 
 def _expect(holds: bool, expected: str, given: str = "") -> None:
     if not holds:
-        raise Careless(f"other arguments than {expected}" + (f": {given}" if given else ""))
+        raise Unsuitable(f"other arguments than {expected}" + (f": {given}" if given else ""))
 
 
 def _integers(values: list[Any]) -> Iterator[int]:

@@ -21,8 +21,9 @@ from torch.utils.flop_counter import flop_registry
 from gradclinic.contract.limits import DEFAULT_LIMITS
 from gradclinic.errors import Fault, InvalidSpec
 from gradclinic.graph import ARTIFACT, RECURRENT, Graph, GraphNode
-from gradclinic.model.graph.care import Careless, check_call, check_recurrent
+from gradclinic.model.graph.care import check_call, check_recurrent
 from gradclinic.model.graph.program import DTYPES, Function, compile_graph
+from gradclinic.model.graph.signature import Unsuitable
 from gradclinic.model.measure import TORCH_ERRORS, words
 from gradclinic.model.steps import CALLS
 
@@ -136,7 +137,7 @@ def _watched(
     value: Any
     watch.taken = nodes[node.name] = Taken()
     try:
-        check_call(node.op, args, kwargs)
+        check_call(node.op, function, args, kwargs)
         if node.op in RECURRENT:
             value = _recurrent(node.op, watch, *args, **kwargs)
         else:
@@ -145,7 +146,7 @@ def _watched(
     except _TooLarge as error:
         most = f"at most {watch.allowed.memory:,} bytes"
         raise NodeRefused(node, f"{error}, more than is allowed", most) from None
-    except Careless as error:
+    except Unsuitable as error:
         raise NodeRefused(node, f"it is given {error}") from None
     except TORCH_ERRORS as error:
         raise NodeRefused(node, f'it cannot be run. PyTorch says: "{words(error)}"') from error
@@ -167,7 +168,7 @@ def _recurrent(op: str, watch: _Watch, /, *args: Any, **kwargs: Any) -> tuple[Te
     batch_first, bidirectional = args[8], args[7]
     rows, steps = (x.shape[0], x.shape[1]) if batch_first else (x.shape[1], x.shape[0])
     if steps > watch.allowed.sequence:
-        raise Careless(f"a sequence of {steps:,} steps, where the limit is {watch.allowed.sequence:,}")
+        raise Unsuitable(f"a sequence of {steps:,} steps, where the limit is {watch.allowed.sequence:,}")
     runs = (2 if bidirectional else 1) * bound["num_layers"]
     products = sum(weight.numel() for weight in weights if weight.dim() == 2)
     watch.taken.flops = 2 * rows * steps * products

@@ -52,7 +52,7 @@ def resolve_graph(spec: JobSpec, model: GraphModel, graph: Graph, facts: DataFac
         if training:
             runs.append(taken)
     faults = list(_token_faults(spec, graph, facts))
-    entries = {entry.place.name: entry for entry in _entries(graph, runs, batch)}
+    entries = {f"{ARTIFACT}/{place}": entry for place, entry in enumerate(_entries(graph, runs, batch))}
     return Resolution(Sample(samples.pop()), entries, {fault.pointer: fault for fault in faults})
 
 
@@ -145,7 +145,9 @@ def _entry(  # noqa: PLR0913, PLR0917 - all that a layer is made of
         graph.document.input.name: graph.document.input.shape
     }
     watched = [node for node in nodes if node.watched]
-    sources = [name for node in nodes for name in names_in(node, "node")]
+    own = {node.name for node in nodes}
+    # Of what comes in, the first that is no number.
+    sources = [name for node in nodes for name in names_in(node, "node") if name not in own and shapes[name]]
     told = graph.document.tensors
     return Entry(
         layer,

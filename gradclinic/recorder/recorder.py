@@ -59,7 +59,7 @@ class Recorder:
         - of the step `loss`, `lr` (of the first optimizer's first group), `grad_norm` of all parameters together, and
           what `step()` and `record()` are given.
 
-    Memory: at most `CHUNK_STEPS` steps of rows, which is 8 bytes * `CHUNK_STEPS` * (6 * parameters + 5 * layers + values of
+    Memory: at most `CHUNK_STEPS` steps of rows, which is 8 bytes * `CHUNK_STEPS` * (8 * parameters + 5 * layers + values of
     a step) and about 200 bytes a row beside that, however many steps there are; twice as much while a chunk is packed. One copy of
     the trained weights where `update_ratio` or `weight_norm` is recorded. The rest lies packed in an unnamed
     temporary file, or went to `sink`. On a GPU the rows of a chunk and the copy lie there.

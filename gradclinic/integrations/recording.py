@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ from gradclinic.streaming import Stream
 CLASSIFICATION = frozenset({"CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss"})
 REGRESSION = frozenset({"MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"})
 """What a loss says about the task, where it says anything."""
+
+MAX_WORDS, MAX_NAME = 5_000, 200
+"""Characters of an error's message and of its class that are kept; a service takes no more."""
+
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.:@-]")
+"""What cannot stand in the name of a signal (`gradclinic.contract.external.SIGNAL_NAME`)."""
 
 
 class Recording:
@@ -107,9 +114,12 @@ class Recording:
         self.recorder.facts = self.recorder.facts.model_copy(update=dict(facts))
 
     def record(self, values: Mapping[str, float]) -> None:
-        """Add numbers to the step that was closed last; before the first one there is nothing to add them to."""
-        if self._recorder is not None and self.steps and values:
-            self._recorder.record(**values)
+        """Add numbers to the step that was closed last; before the first one there is nothing to add them to.
+
+        Frameworks name them more freely than a history does: `f1/macro` becomes `f1_macro`.
+        """
+        if self._recorder is not None and self.steps:
+            self._recorder.record(**{_NO_NAME.sub("_", name): value for name, value in values.items()})
 
     def end(self, error: BaseException | None = None) -> None:
         """Detach the recorder, if one is attached, and let its history go where it should."""
@@ -117,7 +127,8 @@ class Recording:
         if recorder is None:
             return
         if isinstance(error, Exception):
-            said = RunError(step=self.steps, type=type(error).__name__, message=str(error))
+            words = str(error).encode("utf-8", "replace").decode().replace("\0", " ")[:MAX_WORDS]
+            said = RunError(step=self.steps, type=type(error).__name__[:MAX_NAME], message=words)
             recorder.facts = recorder.facts.model_copy(update={"error": said})
         recorder.__exit__(None, None, None)
         if self._stream is not None:

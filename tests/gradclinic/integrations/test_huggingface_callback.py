@@ -186,10 +186,13 @@ def test_learning_rates_are_those_that_were_used(trainer):
 def test_evaluations_are_recorded_at_the_step_before_them(trainer):
     callback = RecorderCallback()
     made = trainer(callback, eval_strategy="epoch", eval_on_start=True)
-    made.compute_metrics = lambda found: {"accuracy": float((found.predictions.argmax(1) == found.label_ids).mean())}
+    made.compute_metrics = lambda found: {
+        "accuracy": float((found.predictions.argmax(1) == found.label_ids).mean()),
+        "f1/macro": 0.5,
+    }
     made.train()
     history = callback.history
-    for signal in ("val_loss", "accuracy"):
+    for signal in ("val_loss", "accuracy", "f1_macro"):
         assert list(history.tables[signal].steps) == [5, 11]
     assert not {name for name in history.tables if "runtime" in name or "second" in name or name == "epoch"}
     logged = [entry["eval_loss"] for entry in made.state.log_history if "eval_loss" in entry]

@@ -148,7 +148,8 @@ def _watched(
         raise NodeRefused(node, f"{error}, more than is allowed", most) from None
     except Unsuitable as error:
         raise NodeRefused(node, f"it is given {error}") from None
-    except TORCH_ERRORS as error:
+    # The last two from code of PyTorch's in Python that meets a number where it expects a tensor.
+    except (*TORCH_ERRORS, AttributeError, KeyError) as error:
         raise NodeRefused(node, f'it cannot be run. PyTorch says: "{words(error)}"') from error
     if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
         raise NodeRefused(node, "it works out a size that nothing has", f"at most {LARGEST_INTEGER:,}")

@@ -89,19 +89,23 @@ class Recording:
     def begin(self, model: nn.Module, optimizers: Sequence[Optimizer], facts: Mapping[str, Any]) -> None:
         """Attach a new recorder. One that an exception left attached is taken off first."""
         self.end()
-        if self._client is not None:
-            self._stream = self._client.stream(name=self._name)
-        recorder = Recorder(
-            model,
-            optimizers,
-            every=self._every,
-            signals=self._signals,
-            layers=_layers_of(model),
-            sink=self._stream if self._stream is not None else self._sink,
-        )
-        recorder.facts = recorder.facts.model_copy(update=_loss_facts(model) | dict(facts))
         self._history, self.steps = None, 0
-        recorder.__enter__()
+        self._stream = None if self._client is None else self._client.stream(name=self._name)
+        try:
+            recorder = Recorder(
+                model,
+                optimizers,
+                every=self._every,
+                signals=self._signals,
+                layers=_layers_of(model),
+                sink=self._stream if self._stream is not None else self._sink,
+            )
+            recorder.facts = recorder.facts.model_copy(update=_loss_facts(model) | dict(facts))
+            recorder.__enter__()
+        except BaseException as error:
+            if self._stream is not None:
+                self._stream.finish("failed", error=error)
+            raise
         self._recorder = recorder
 
     def step(self, loss: Any, **values: float) -> None:

@@ -340,3 +340,28 @@ def test_sharded_training_is_refused_in_words(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gradclinic.integrations.lightning.SHARDED", (object,))
     with pytest.raises(ValueError, match="whole gradients"):
         trained(Small(), RecorderCallback())
+
+
+def test_what_cannot_be_recorded_leaves_no_stream_open():
+    class Streams:
+        """As much of a client as it takes to see how a stream ends."""
+
+        ended: str | None = None
+
+        def stream(self, **_: Any) -> Streams:
+            return self
+
+        def finish(self, status: str, *, error: BaseException | None) -> None:
+            assert error is not None
+            self.ended = status
+
+    class Lazy(Small):
+        def configure_optimizers(self) -> Any:
+            stepped = super().configure_optimizers()
+            self.late = nn.LazyLinear(3)  # there when the training begins, but without numbers
+            return stepped
+
+    streams = Streams()
+    with pytest.raises(RuntimeError, match="uninitialized"):
+        trained(Lazy(), RecorderCallback(client=streams))  # type: ignore[arg-type]
+    assert streams.ended == "failed"

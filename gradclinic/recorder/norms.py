@@ -7,10 +7,6 @@ norms are right from 1e-154 to 1e154.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,28 +15,6 @@ def l2_norm(tensor: Tensor) -> Tensor:
     """Return the L2 norm of all elements as a float64 scalar on the tensor's device."""
     norm: Tensor = torch.linalg.vector_norm(dense(tensor), dtype=torch.float64)
     return norm
-
-
-def l2_norms(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the L2 norm (len(tensors),) of each tensor, float64, on the device of the first."""
-    if not tensors:
-        return torch.empty(0, dtype=torch.float64)
-    device = tensors[0].device
-    if any(tensor.is_sparse or tensor.device != device for tensor in tensors):
-        return torch.stack([l2_norm(tensor).to(device) for tensor in tensors])
-    # One call for all tensors. PyTorch's own clipping uses this function; it has no public name.
-    return torch.stack(torch._foreach_norm(list(tensors), 2, dtype=torch.float64))  # noqa: SLF001 - see above
-
-
-def joined_norm(norms: npt.NDArray[np.float64]) -> float:
-    """Return the L2 norm of a vector that has parts of these L2 norms, without squaring what is too small or large."""
-    return float(np.hypot.reduce(norms, initial=0.0))
-
-
-def nonfinite_count(tensor: Tensor) -> int:
-    """Count the elements that are NaN or infinite."""
-    elements = dense(tensor)
-    return int(elements.numel() - torch.isfinite(elements).sum().item())
 
 
 def dense(tensor: Tensor) -> Tensor:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from contextlib import closing
 from typing import Any
 
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
 SQLITE_BUSY_SECONDS = 30.0
@@ -23,18 +27,43 @@ _BEGIN = "gradclinic_sqlite_begin"
 _INCREMENTAL = 2
 
 
+class _BinaryCursor(psycopg.Cursor[Any]):
+    """A cursor that asks for answers in binary: a blob as text is twice as long, and took three times as long to read."""
+
+    def __init__(self, connection: psycopg.Connection[Any], **options: Any) -> None:
+        super().__init__(connection, **options)
+        self.format = psycopg.pq.Format.BINARY  # the base sets it to text
+
+
+class _Int2VectorLoader(Loader):
+    """Reads the columns of an index, which SQLAlchemy's inspection of tables takes as text and psycopg does not know in binary."""
+
+    format = psycopg.pq.Format.BINARY
+
+    def load(self, data: Buffer) -> str:
+        """Return the numbers with spaces between: after a header of 20 bytes each has its length before it."""
+        raw = bytes(data)
+        return " ".join(str(number) for _, number in struct.iter_unpack(">ih", raw[20:]))
+
+
 def make_engine(url: str) -> Engine:
     """Make the engine of a database. It connects at its first use."""
     if make_url(url).get_backend_name() == "sqlite":
         return _make_sqlite_engine(url)
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=5,
         max_overflow=15,
         pool_timeout=10,
         pool_pre_ping=True,  # a restarted database server costs no request
-        connect_args={"connect_timeout": 5, "application_name": "gradclinic"},
+        connect_args={"connect_timeout": 5, "application_name": "gradclinic", "cursor_factory": _BinaryCursor},
     )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.adapters.register_loader("int2vector", _Int2VectorLoader)
+
+    return engine
 
 
 def for_reading(engine: Engine) -> Engine:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from gradclinic.contract.catalogue import RuleInfo
 from gradclinic.contract.diagnosis import Diagnosis, Finding, Health, RuleId, Severity
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.learning import LEAST_LOSSES
 from gradclinic.diagnosis.rule import Rule
 from gradclinic.diagnosis.rules import (
     exploding_gradient,
@@ -55,8 +56,9 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
             findings[rule.id] = finding.model_copy(update={"caused_by": _cause_of(rule, finding, findings)})
     if not case.learning.skills and not case.learning.diverged:
         notes.append(
-            "Whether anything was learned is not known: neither a loss nor a metric can be compared with a trivial one. "
-            "Symptoms are told as info for that reason."
+            "Whether anything was learned is not known: neither a loss nor a metric can be compared with a trivial one, for "
+            f"which the first losses stand in where at least {LEAST_LOSSES} were recorded. Symptoms are told as info for "
+            "that reason."
         )
     return Diagnosis(
         health=_health(findings.values()),

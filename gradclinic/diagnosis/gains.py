@@ -42,6 +42,14 @@ class Gains:
         """Return the decades (n,) between the output and the first layer: below 0 the gradient shrinks on its way."""
         return self.decades[:, 0] - self.decades[:, -1]
 
+    def share_of_steps(self, holds: npt.NDArray[np.bool_]) -> float:
+        """Return the share of the training's steps in which something holds (n,): each record speaks for those up to the next.
+
+        The records are dense at first, and would outvote the rest by their number.
+        """
+        spans = np.diff(self.steps, append=self.steps[-1] + 1)
+        return float(spans[holds].sum() / spans.sum())
+
     def of_layers(self, rows: slice | npt.NDArray[np.bool_]) -> FloatArray:
         """Return the gain (len(layers) - 1,) of each layer but the first, in decades: the median over the rows."""
         gains = self.decades[rows, :-1] - self.decades[rows, 1:]

@@ -17,6 +17,9 @@ from gradclinic.history import History
 FIRST_STEPS = 5
 """Steps whose mean loss stands in for the trivial predictor's where that is not known."""
 
+LEAST_LOSSES = 4 * FIRST_STEPS
+"""Recorded losses for which that is done: the last ones of fewer are, in part or nearly, the first ones again."""
+
 
 @dataclass(frozen=True)
 class Learning:
@@ -61,7 +64,8 @@ def judge_learning(history: History) -> Learning:
     outcome = facts.outcome
     trivial = facts.trivial.train_loss
     # Without a known trivial loss the first losses stand in: a fresh network knows nothing of its input.
-    reference = trivial if trivial is not None else start
+    stand_in = start if len(losses) >= LEAST_LOSSES else None
+    reference = trivial if trivial is not None else stand_in
     return Learning(
         diverged=bool(len(losses) and not np.isfinite(losses[-1]))
         or (outcome is not None and outcome.val_loss is None),
@@ -74,7 +78,8 @@ def judge_learning(history: History) -> Learning:
 
 
 def _mean(losses: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float | None:
-    value = float(losses.mean()) if len(losses) else float("nan")
+    with np.errstate(over="ignore", invalid="ignore"):  # infinities of both signs, and sums too large, have no mean
+        value = float(losses.mean()) if len(losses) else float("nan")
     return value if np.isfinite(value) else None
 
 

@@ -61,7 +61,7 @@ SMALL = 8_192
 """Elements in the average trained tensor under which a model is made of small ones: calling costs more than computing,
 the recorder's calls as well as the training's own."""
 
-SMALL_SPARSER = 2
+SMALL_SPARSER = 4
 """How much rarer all signals of such a model are."""
 
 

@@ -1,11 +1,12 @@
 """The loss ends where a predictor stands that ignores its input.
 
 Sees: skill, 1 - loss / trivial loss, and the same of the metric; it fires where both are below not_learned_skill.
-Without a known trivial loss, the first steps' stand in.
+Without a known trivial loss, the first steps' stand in, if enough steps follow them.
 
 Hurts: nothing was learned; whatever the curve looks like, the model answers the same to every input.
 
-Silent: where either the loss or the metric is clearly better than trivial.
+Silent: where either the loss or the metric is clearly better than trivial; where neither can be compared with that,
+as of a training of a few steps whose trivial loss is not known (the diagnosis then has a note).
 
 Source: the check of the initial loss against ln(C) in TheDeepChecker (arXiv 2204.00694), turned to the end of training.
 """

@@ -40,7 +40,7 @@ def check(case: Case) -> Finding | None:
     # The first step shows what architecture and initialization do, before any update; those after it, that it lasts.
     from_start = bool(below[0] and below[early].mean() >= LASTING)
     # Later on, small gradients at the first layers are a fault only while there is still something to learn.
-    later = bool(below.mean() >= LASTING) and case.severity != "info"
+    later = gains.share_of_steps(below) >= LASTING and case.severity != "info"
     if not (from_start or later):
         return None
     window = early & below if from_start else below

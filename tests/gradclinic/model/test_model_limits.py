@@ -72,7 +72,11 @@ class TestLayers:
             {"data": {"type": "blobs", "samples": 50, "features": 1_000_000}, "training": {"batch_size": 50}},
             "/training/batch_size",
         ),
-        ([repeat(400, linear(64)), linear(10)], {"training": {"steps": 60_000, "batch_size": 1}}, "/recording/every"),
+        (
+            [repeat(400, linear(64)), linear(10)],
+            {"training": {"steps": 60_000, "batch_size": 1}, "recording": {"signals": {"grad_norm": 1}}},
+            "/recording/every",
+        ),
         ([linear(64), linear(10)], {"training": {"steps": 100_000, "evaluate_every": 1}}, None),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

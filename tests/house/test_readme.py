@@ -24,9 +24,13 @@ BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 SESSIONS = [
     [line[2:] for line in block.splitlines() if line.startswith("$ ")]
     for block in BLOCKS
-    if re.search(r"^\$ (\.venv/bin/gradclinic|curl) ", block, re.MULTILINE)
+    if re.search(r"^\$ (\.venv/bin/gradclinic|curl) ", block, re.MULTILINE) and "model.safetensors" not in block
 ]
 """The commands for a started system, block by block."""
+
+SCRIPTS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SETTING_UP = "import torch\n\nmodel = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))\n"
+"""What the script that exports a model takes as given."""
 
 SPEC, PROBLEM = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", README, re.DOTALL))
 
@@ -55,6 +59,46 @@ def test_its_commands_work_one_after_the_other(commands: list[str], url: str):
     codes = [int(code) for code in re.findall(r"^exit code (\d+)$", done.stdout, re.MULTILINE)]
     expected = [int(found[1]) if (found := re.search(r"#.*exit code (\d)", line)) else 0 for line in commands]
     assert codes == expected, done.stdout + done.stderr
+
+
+def _run(arguments: list[str], folder: Path, url: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder, env={**os.environ, "GRADCLINIC_URL": url}, capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_its_script_records_a_loop_and_gets_its_diagnosis_from_the_service(tmp_path: Path, url: str):
+    script = next(script for script in SCRIPTS if "client.stream" in script)
+    offline = next(script for script in SCRIPTS if "history.save" in script)
+    assert len([line for line in script.splitlines() if line.strip()]) < 20
+    told = _run(["-c", script + offline], tmp_path, url)
+    assert re.search(r"^critical vanishing_gradient ", told, re.MULTILINE)
+    assert '"rule": "vanishing_gradient"' in told
+    assert "vanishing_gradient" in _run(
+        ["-m", "gradclinic.cli", "diagnose", "history.arrow", "--fail-on", "never"], tmp_path, url
+    )
+
+
+@pytest.mark.slow
+def test_its_model_is_exported_uploaded_and_trained(tmp_path: Path, url: str):
+    exporting = next(script for script in SCRIPTS if "export_artifact" in script)
+    _run(["-c", SETTING_UP + exporting], tmp_path, url)
+    uploaded = json.loads(
+        _run(["-m", "gradclinic.cli", "artifacts", "upload", "model.safetensors", "--json"], tmp_path, url)
+    )
+    spec = {
+        "model": {"type": "graph", "artifact": uploaded["id"]},
+        "data": {"type": "digits", "flatten": False},
+        "loss": {"type": "CrossEntropyLoss"},
+        "optimizer": {"type": "SGD", "lr": 0.1},
+        "training": {"steps": 100},
+    }
+    job = httpx2.post(f"{url}/v1/jobs", json=spec, headers={"Prefer": "wait=60"}, timeout=70, trust_env=False).json()
+    assert (job["status"], job["health"]) == ("succeeded", "healthy")
 
 
 @pytest.mark.slow

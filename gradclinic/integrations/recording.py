@@ -18,7 +18,7 @@ from gradclinic.contract.training import Signal
 from gradclinic.diagnosis import diagnose
 from gradclinic.history import History
 from gradclinic.history.facts import LayerFacts, RunError
-from gradclinic.recorder import Recorder
+from gradclinic.recorder import Recorder, schedule_of
 from gradclinic.recorder.targets import leaf_layers
 from gradclinic.streaming import Stream
 
@@ -45,7 +45,7 @@ class Recording:
         name: Of that run.
 
     Raises:
-        ValueError: Both or all three of `save_to`, `sink` and `client` are given.
+        ValueError: Both or all three of `save_to`, `sink` and `client` are given, or there is no such signal.
     """
 
     def __init__(  # noqa: PLR0913 - the options of a callback, each by its keyword
@@ -62,6 +62,7 @@ class Recording:
             raise ValueError(
                 "Give one of save_to, sink and client: what is streamed is kept by whoever takes it, and not here."
             )
+        schedule_of(every, signals)  # refuses here what the recorder would refuse only when the training starts
         self._every = every
         self._signals = signals
         self._save_to = None if save_to is None else Path(save_to)

@@ -77,7 +77,8 @@ class Recorder:
             default where any parameter is on another device than the CPU.
 
     Raises:
-        ValueError: The parameters cannot be read (sharded, lazy, meta), no optimizer was given, or no such kernel is here.
+        ValueError: The parameters cannot be read (sharded, lazy, meta), no optimizer was given, there is no such signal,
+            or no such kernel here.
         KeyError: The model has no such layer.
     """
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from types import MappingProxyType
 
 from gradclinic.contract.training import (
@@ -78,8 +79,12 @@ def schedule_of(
         signals: Steps between two records of single signals.
         elements: Numbers in all trained parameters.
         tensors: Trained parameters.
+
+    Raises:
+        ValueError: There is no such signal, or it cannot be recorded so often.
     """
     chosen = signals or {}
+    _refuse_unknown(every, chosen)
     small = SMALL_SPARSER if elements < SMALL * tensors else 1
     large = LARGE_SPARSER if elements >= LARGE else 1
     return {
@@ -88,6 +93,19 @@ def schedule_of(
         )
         for signal in SIGNALS
     }
+
+
+def _refuse_unknown(every: int, signals: Mapping[Signal, int]) -> None:
+    # A signal whose name is misspelt would be recorded as if nothing had been asked.
+    if unknown := [str(name) for name in signals if name not in SIGNALS]:
+        raise ValueError(f"No such signal: {', '.join(unknown)}. There are {', '.join(SIGNALS)}.")
+    if not isinstance(every, Integral) or every < 1:
+        raise ValueError(f"every is {every!r}; expected a whole number of at least 1, which multiplies every schedule.")
+    for name, steps in signals.items():
+        if not isinstance(steps, Integral) or steps < 0:
+            raise ValueError(
+                f"The signal {name} is asked for every {steps!r} steps; expected a whole number, 0 for never."
+            )
 
 
 def is_due(step: int, every: int) -> bool:

@@ -1,5 +1,7 @@
 """Schedules follow from sizes and the step's number alone."""
 
+import pytest
+
 from gradclinic.contract.training import LAYER_SIGNALS, PARAMETER_SIGNALS, SIGNALS
 from gradclinic.recorder import DEFAULT_SCHEDULE, DENSE_STEPS, schedule_of
 from gradclinic.recorder.schedule import GRADIENT_COLUMNS, LARGE, SMALL, Calendar, is_due
@@ -36,3 +38,18 @@ def test_the_calendar_says_what_the_schedule_does():
         assert due.whole == bool(found & (set(GRADIENT_COLUMNS) - {"grad_norm", "grad_nonfinite"}))
         assert all(GRADIENT_COLUMNS[place] == name for name, place in due.gradients)
         assert step >= DENSE_STEPS or "weight_norm" not in found
+
+
+@pytest.mark.parametrize(
+    ("every", "signals", "words"),
+    [
+        (1, {"typo": 1}, "No such signal: typo. There are grad_norm, grad_max"),
+        (1, {"grad_norm": -1}, "grad_norm is asked for every -1 steps"),
+        (1, {"grad_norm": 0.5}, "grad_norm is asked for every 0.5 steps"),
+        (0, {}, "every is 0; expected a whole number of at least 1"),
+        (2.5, {}, "every is 2.5"),
+    ],
+)
+def test_what_nobody_can_record_is_refused_in_words(every, signals, words):
+    with pytest.raises(ValueError, match=words):
+        schedule_of(every, signals)

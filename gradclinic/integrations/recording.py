@@ -17,9 +17,8 @@ from gradclinic.contract.job import Run
 from gradclinic.contract.training import Signal
 from gradclinic.diagnosis import diagnose
 from gradclinic.history import History
-from gradclinic.history.facts import LayerFacts, RunError
+from gradclinic.history.facts import RunError
 from gradclinic.recorder import Recorder, schedule_of
-from gradclinic.recorder.targets import leaf_layers
 from gradclinic.streaming import Stream
 
 CLASSIFICATION = frozenset({"CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss"})
@@ -98,7 +97,6 @@ class Recording:
                 optimizers,
                 every=self._every,
                 signals=self._signals,
-                layers=_layers_of(model),
                 sink=self._stream if self._stream is not None else self._sink,
             )
             recorder.facts = recorder.facts.model_copy(update=_loss_facts(model) | dict(facts))
@@ -167,16 +165,6 @@ class Recording:
         if self.run is None:
             raise RuntimeError("The service has no history of this callback's to judge.")
         return self._client.run_diagnosis(self.run.id)
-
-
-def _layers_of(model: nn.Module) -> list[LayerFacts]:
-    """List the layers to watch. Losses and metrics that frameworks keep in the model are none."""
-    judges = {name for name, module in model.named_modules() if _judges(module)}
-    return [layer for layer in leaf_layers(model) if layer.name not in judges]
-
-
-def _judges(module: nn.Module) -> bool:
-    return isinstance(module, Loss) or type(module).__module__.startswith("torchmetrics.")
 
 
 def _loss_facts(model: nn.Module) -> dict[str, Any]:

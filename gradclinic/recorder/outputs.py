@@ -19,6 +19,7 @@ from gradclinic.contract.training import LayerSignal
 from gradclinic.history.facts import LayerFacts
 from gradclinic.recorder.kernels import KernelName, choose_kernel
 from gradclinic.recorder.kernels.outputs_torch import gradient_norm
+from gradclinic.recorder.path import ForwardPath
 from gradclinic.recorder.tallies import NONE_COMPILED, DeferredTally, FloatArray, HostTally, Row, Tally
 from gradclinic.recorder.units import UnitDimensions
 from gradclinic.recorder.watched import WatchedLayer
@@ -50,6 +51,7 @@ class OutputWatch:
         layers: Those to watch.
         defer: Whether rows stay tensors on the device. Then nothing waits for the device.
         kernel: What reads the outputs; by default the fastest there is.
+        path: Where calls are noted as long as it is open.
 
     Raises:
         KeyError: A layer is not among the modules.
@@ -62,12 +64,14 @@ class OutputWatch:
         defer: bool,
         *,
         kernel: KernelName | None = None,
+        path: ForwardPath | None = None,
     ) -> None:
         dimensions = UnitDimensions()
         self._layers = [
             WatchedLayer(at, facts.name, modules[facts.name], dimensions) for at, facts in enumerate(layers)
         ]
         self._root = modules.get("")
+        self._path = path
         passes = None
         if choose_kernel(kernel, defer=defer, on_cpu=True) == "compiled":
             # numba takes a while to import, which only those pay who record by it.
@@ -85,6 +89,8 @@ class OutputWatch:
         self._due: frozenset[LayerSignal] = frozenset()
         self._observes = self._marks = False
         self._hooks = [hook for layer in self._layers for hook in self._hooks_of(layer)]
+        if path is not None and self._root is not None and self._layers:
+            self._hooks.append(_Hook(self._root.register_forward_pre_hook, lambda *_: path.begin()))
         self._attached = False
         self._on_tensors: list[RemovableHandle] = []
 
@@ -107,6 +113,8 @@ class OutputWatch:
         """Remove all hooks. Those on tensors of a graph that lives on do nothing from now on."""
         self._norms.is_open = self._observes = self._marks = False
         self._forget()
+        if self._path is not None:
+            self._path.begin()
         self._due = frozenset()
         for hook in self._hooks:
             hook.take_out()
@@ -142,7 +150,7 @@ class OutputWatch:
         yield _Hook(layer.module.register_forward_hook, self._output_hook(layer))
 
     def _output_hook(self, layer: WatchedLayer) -> Callable[[nn.Module, Any, Any], None]:
-        observe, norms, counts = self._tally.observe, self._norms, self._counts
+        observe, norms, counts, path = self._tally.observe, self._norms, self._counts, self._path
         tensor_hook = norms.hook(layer.place)
         node_hook = _on_node(tensor_hook)
 
@@ -150,6 +158,8 @@ class OutputWatch:
             tensor = output if type(output) is Tensor else _first_tensor(output)
             if tensor is None:
                 return
+            if path is not None and path.is_open and torch.is_grad_enabled():
+                path.note(layer.place, tensor.grad_fn)
             if tensor.requires_grad and norms.is_open:
                 # A hook on the node that made the tensor and not on the module: a full backward hook breaks where the
                 # next layer works in place. One on the tensor does the same as this, and takes 1 us more.

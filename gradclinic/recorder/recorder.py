@@ -20,6 +20,7 @@ from gradclinic.contract.training import Signal
 from gradclinic.history import CHUNK_STEPS, History, LayerFacts, RunFacts
 from gradclinic.recorder.kernels import KernelName, choose_kernel, make_kernel
 from gradclinic.recorder.outputs import OutputWatch
+from gradclinic.recorder.path import ForwardPath
 from gradclinic.recorder.rows import Rows, Values, in_order
 from gradclinic.recorder.schedule import Calendar, Due, schedule_of
 from gradclinic.recorder.spool import Spool
@@ -69,7 +70,8 @@ class Recorder:
         optimizer: Its optimizer, or several.
         every: Multiplies the schedule of every signal (`gradclinic.recorder.schedule`).
         signals: Steps between two records of single signals; 0 leaves one out.
-        layers: The modules to watch, by name; by default all that have no children.
+        layers: The modules to watch, by name; by default those that compute by themselves, and then the first step shows
+            in which order they are called and which of them every gradient passes through (`gradclinic.recorder.path`).
         sink: Receives each chunk of `CHUNK_STEPS` steps, and the rest at the end of the `with` block, which then are
             kept nowhere else. What it raises ends the loop.
         kernel: What reads gradients and weights (`gradclinic.recorder.kernels`); by default the fastest that there is.
@@ -112,7 +114,9 @@ class Recorder:
         self._subjects = tuple(name for watch in self._watches for name in watch.names)
         elements = sum(parameter.numel() for parameter in parameters.values())
         self._calendar = Calendar(schedule_of(every, signals, elements=elements, tensors=len(parameters)))
-        self._outputs = OutputWatch(targets.modules, targets.layers, self._defer, kernel=chosen)
+        # Layers that are asked for are told with all that is known of them.
+        self._path = ForwardPath(targets.layers if layers is None else ())
+        self._outputs = OutputWatch(targets.modules, targets.layers, self._defer, kernel=chosen, path=self._path)
         self._sink = sink
         self._spool = Spool()
         self._rows = Rows()
@@ -205,6 +209,8 @@ class Recorder:
         for name, value in values.items():
             self._rows.add_number(name, self._step, self._number(value))
         self._say_where_measured()
+        if self._path.is_open and (called := self._path.close()) is not None:
+            self.facts = self.facts.model_copy(update={"layers": called})
         watched = self._due.layers
         self._begin_step(self._step + 1)
         if self._due.layers != watched:

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.loss import _Loss as Loss
 from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 from gradclinic.history import LayerFacts
 
 COMPILED = "_orig_mod."
 """What `torch.compile` puts into the names of what it wraps."""
+
+PARAMETRIZATIONS = "parametrizations"
+"""The child in which PyTorch keeps what it works a parameter out of, for `weight_norm` and its like."""
 
 MAX_NAMED = 5
 """Layers that a note names."""
@@ -37,7 +42,7 @@ def find_targets(model: nn.Module, layers: Sequence[LayerFacts] | None) -> Targe
 
     Args:
         model: As it is trained.
-        layers: The layers asked for; by default all modules that have no children.
+        layers: The layers asked for; by default `leaf_layers`.
 
     Raises:
         ValueError: Its parameters are sharded (FSDP, DTensor), not there yet (lazy modules) or on the meta device.
@@ -58,19 +63,43 @@ def find_targets(model: nn.Module, layers: Sequence[LayerFacts] | None) -> Targe
 
 
 def leaf_layers(model: nn.Module) -> list[LayerFacts]:
-    """List the modules that have no children, in the order in which they were registered."""
-    return [
-        LayerFacts(
-            name=_own_name(name),
-            type=type(module).__name__,
-            parameters=[
-                _own_name(f"{name}.{own}" if name else own) for own, _ in module.named_parameters(recurse=False)
-            ],
-            weight_shape=list(module.weight.shape) if isinstance(getattr(module, "weight", None), Tensor) else None,
-        )
-        for name, module in model.named_modules()
-        if next(module.children(), None) is None
-    ]
+    """List the modules that compute by themselves, in the order in which they were registered.
+
+    Those are all that have no children, and those whose children are never called: an attention, which reads the weights
+    of its `out_proj`, and what PyTorch's parametrizations (`weight_norm`) are put on. Losses and metrics are none.
+    """
+    return [_facts_of(name, module) for name, module in _leaves("", model, set())]
+
+
+def _leaves(name: str, module: nn.Module, seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the leaves of a module by their names, each under its first."""
+    if module in seen or isinstance(module, Loss) or type(module).__module__.startswith("torchmetrics."):
+        return
+    seen.add(module)
+    children = [(part, child) for part, child in module.named_children() if part != PARAMETRIZATIONS]
+    if not children or isinstance(module, nn.MultiheadAttention):
+        yield name, module
+        return
+    for part, child in children:
+        yield from _leaves(f"{name}.{part}" if name else part, child, seen)
+
+
+def _facts_of(name: str, module: nn.Module) -> LayerFacts:
+    return LayerFacts(
+        name=_own_name(name),
+        type=type_before_parametrizations(module).__name__,
+        parameters=[_own_name(own) for own, _ in module.named_parameters(prefix=name)],
+        weight_shape=_weight_shape(module),
+    )
+
+
+def _weight_shape(module: nn.Module) -> list[int] | None:
+    if is_parametrized(module, "weight"):
+        # Asking for the weight would work it out, and a spectral norm goes on by one step each time.
+        made_of = module.get_submodule(f"{PARAMETRIZATIONS}.weight").parameters(recurse=False)
+        return list(max(made_of, key=Tensor.numel).shape)
+    weight = getattr(module, "weight", None)
+    return list(weight.shape) if isinstance(weight, Tensor) else None
 
 
 def _own_name(name: str) -> str:

@@ -5,10 +5,10 @@ For whoever passes a history on and never has the whole of it. `store.histories`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, LargeBinary, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, LargeBinary, Row, func, select, tuple_
 
 from gradclinic.errors import NotFound
 from gradclinic.history import HEADER_BYTES, SignalTable, decode_table, peek_table
@@ -17,6 +17,9 @@ from store.histories import LAST_STEP
 from store.tables import history_chunks
 from store.texts import refuse_unstorable
 from store.transactions import Reader
+
+KEYS_AT_ONCE = 1000
+"""Chunks that one statement asks for by their names: SQLite takes some thirty thousand values, and each has two."""
 
 _chunks = history_chunks.c
 _WIDTH_AT = 1
@@ -60,9 +63,12 @@ def first_chunks(reader: Reader, run_id: str, signals: Collection[str] | None) -
         InvalidSpec: A signal's name holds a character that no database can.
     """
     refuse_unstorable({"/signals": signals or ()})
-    query = select(_chunks.signal, func.min(_chunks.first_step)).where(*_of(run_id, signals)).group_by(_chunks.signal)
-    keys = [(signal, step) for signal, step in reader.connection.execute(query)]
-    return _heads(reader, [_chunks.run_id == run_id, tuple_(_chunks.signal, _chunks.first_step).in_(keys)])
+    return _one_a_signal(reader, run_id, signals, func.min(_chunks.first_step))
+
+
+def last_chunks(reader: Reader, run_id: str) -> list[Chunk]:
+    """Return the last chunk of each signal of which anything is stored."""
+    return _one_a_signal(reader, run_id, None, func.max(_chunks.first_step))
 
 
 def read_chunks(reader: Reader, run_id: str, chunks: Sequence[Chunk]) -> list[tuple[str, SignalTable]]:
@@ -71,7 +77,7 @@ def read_chunks(reader: Reader, run_id: str, chunks: Sequence[Chunk]) -> list[tu
     Raises:
         NotFound: One of them is gone: the run was deleted or began anew.
     """
-    rows = reader.connection.execute(_payloads(run_id, chunks)).all()
+    rows = list(_payloads(reader, run_id, chunks))
     if len(rows) != len(chunks):
         raise NotFound("run", run_id)
     return [(row.signal, decode_table(row.payload)) for row in rows]
@@ -79,14 +85,31 @@ def read_chunks(reader: Reader, run_id: str, chunks: Sequence[Chunk]) -> list[tu
 
 def read_subjects(reader: Reader, run_id: str, chunks: Sequence[Chunk]) -> dict[str, tuple[str, ...]]:
     """Return the layers and parameters in each chunk, by its signal."""
-    rows = reader.connection.execute(_payloads(run_id, chunks))
-    return {row.signal: decode_subjects(row.payload) for row in rows}
+    return {row.signal: decode_subjects(row.payload) for row in _payloads(reader, run_id, chunks)}
 
 
-def _payloads(run_id: str, chunks: Sequence[Chunk]) -> Select[tuple[str, bytes]]:
-    keys = tuple_(_chunks.signal, _chunks.first_step).in_([(chunk.signal, chunk.first_step) for chunk in chunks])
-    query = select(_chunks.signal, _chunks.payload).where(_chunks.run_id == run_id, keys)
-    return query.order_by(_chunks.first_step, _chunks.signal)
+def _payloads(reader: Reader, run_id: str, chunks: Sequence[Chunk]) -> Iterator[Row[str, bytes]]:
+    query = select(_chunks.signal, _chunks.payload).order_by(_chunks.first_step, _chunks.signal)
+    for first in range(0, len(chunks), KEYS_AT_ONCE):
+        keys = [(chunk.signal, chunk.first_step) for chunk in chunks[first : first + KEYS_AT_ONCE]]
+        yield from reader.connection.execute(query.where(*_named(run_id, keys)))
+
+
+def _one_a_signal(
+    reader: Reader, run_id: str, signals: Collection[str] | None, step: ColumnElement[int]
+) -> list[Chunk]:
+    query = select(_chunks.signal, step).where(*_of(run_id, signals)).group_by(_chunks.signal)
+    keys = [(signal, first_step) for signal, first_step in reader.connection.execute(query)]
+    return _heads(reader, _named(run_id, keys))
+
+
+def _named(run_id: str, keys: Sequence[tuple[str, int]]) -> list[ColumnElement[bool]]:
+    named = [_chunks.run_id == run_id, tuple_(_chunks.signal, _chunks.first_step).in_(keys)]
+    if keys:  # no index finds pairs among a run's many chunks: it finds the signals, and of each a range of steps
+        steps = [step for _, step in keys]
+        signals = sorted({signal for signal, _ in keys})
+        named += [_chunks.signal.in_(signals), _chunks.first_step.between(min(steps), max(steps))]
+    return named
 
 
 def _of(run_id: str, signals: Collection[str] | None, *further: ColumnElement[bool]) -> list[ColumnElement[bool]]:

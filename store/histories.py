@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, LargeBinary, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, insert, select, update
 
 from gradclinic.errors import NotFound
 from gradclinic.history import (
-    HEADER_BYTES,
     History,
     RunFacts,
     concatenate,
     decode_table,
     encode_table,
-    peek_table,
 )
 from store.claim import Claim, write_fenced
 from store.ids import is_id
@@ -28,22 +25,6 @@ LAST_STEP = 2**31 - 1
 """The largest step that the table can hold."""
 
 _chunks = history_chunks.c
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How much of one signal is stored: its subjects, and at least how many rows."""
-
-    subjects: tuple[str, ...]
-    rows: int
-
-
-@dataclass(frozen=True)
-class Outline:
-    """How much is stored of a run's history, by signal, and what is known about the run."""
-
-    extents: dict[str, Extent]
-    facts: RunFacts
 
 
 def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
@@ -123,33 +104,6 @@ def read_history(  # noqa: PLR0913 - the parameters of the HTTP history
     rows = reader.connection.execute(query.order_by(_chunks.first_step, _chunks.signal))
     parts = (History({row.signal: decode_table(row.payload)}).select(None, subjects, start, stop) for row in rows)
     return History(concatenate(parts).tables, facts)
-
-
-def outline_history(
-    reader: Reader, run_id: str, *, signals: Collection[str] | None = None, start: int = 0, stop: int | None = None
-) -> Outline:
-    """Tell how much `read_history` would return; of each signal one chunk is unpacked, for the names in it.
-
-    Raises:
-        InvalidSpec: A signal's name holds a character that no database can.
-        NotFound: There is no run with that id.
-    """
-    refuse_unstorable({"/signals": signals or ()})
-    facts = read_facts(reader, run_id)
-    start, stop = _range(start, stop)
-    asked = _asked_for(run_id, signals, start, stop)
-    header = func.substr(_chunks.payload, 1, HEADER_BYTES, type_=LargeBinary).label("header")
-    query = select(_chunks.signal, _chunks.first_step, _chunks.last_step, header).where(*asked)
-    counted: dict[str, int] = {}
-    first: dict[str, int] = {}
-    for row in reader.connection.execute(query.order_by(_chunks.first_step, _chunks.signal)):
-        outside = max(start - row.first_step, 0) + max(row.last_step + 1 - stop, 0)
-        counted[row.signal] = counted.get(row.signal, 0) + max(peek_table(row.header)[0] - outside, 0)
-        first.setdefault(row.signal, row.first_step)
-    named = tuple_(_chunks.signal, _chunks.first_step).in_(list(first.items()))
-    chunks = reader.connection.execute(select(_chunks.signal, _chunks.payload).where(_chunks.run_id == run_id, named))
-    subjects = {row.signal: decode_table(row.payload).subjects for row in chunks}
-    return Outline({signal: Extent(subjects[signal], rows) for signal, rows in counted.items()}, facts)
 
 
 def _steps_done(reader: Reader, run_id: str) -> int:

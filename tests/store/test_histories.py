@@ -2,12 +2,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from sqlalchemy import LargeBinary, func, update
+from sqlalchemy import update
 
 from gradclinic.contract.job import Job
 from gradclinic.errors import InvalidHistory, InvalidSpec, NotFound
-from gradclinic.history import HEADER_BYTES, History, LayerFacts, RunFacts, SignalTable, Trivial, concatenate
-from store.histories import add_chunk, outline_history, read_history, save_facts
+from gradclinic.history import History, LayerFacts, RunFacts, SignalTable, Trivial, concatenate
+from store.histories import add_chunk, read_history, save_facts
 from store.jobs import find_job
 from store.queue import Claim
 from store.runs import find_run
@@ -131,34 +131,3 @@ def test_what_does_not_exist_is_not_found_and_what_cannot_is_refused(store: Stor
             read_history(reader, "nothing")
         with pytest.raises(InvalidSpec):
             read_history(reader, held.run_id, signals=["\0"])
-
-
-@pytest.mark.parametrize("asked", [{}, {"start": 30, "stop": 130}, {"signals": ["loss"], "stop": 7}, {"start": 10**30}])
-def test_the_outline_tells_how_much_would_be_read(store: Store, held: Claim, part_of: PartOf, asked: dict[str, object]):
-    with store.writing() as writer:
-        for part in (part_of(0, 100, every=10), part_of(100, 150, every=10)):
-            add_chunk(writer, held, part)
-
-    with store.reading() as reader:
-        extents = outline_history(reader, held.run_id, **asked).extents  # type: ignore[arg-type]  # many ways to ask
-        history = read_history(reader, held.run_id, **asked)  # type: ignore[arg-type]  # likewise
-    for signal, extent in extents.items():
-        table = history[signal]
-        assert extent.subjects == table.subjects
-        assert extent.rows == len(table.steps) if signal != "val_loss" else extent.rows <= len(table.steps)
-    assert extents.keys() == history.tables.keys()
-
-
-def test_the_outline_unpacks_one_chunk_a_signal(store: Store, held: Claim, part_of: PartOf):
-    with store.writing() as writer:
-        for start in range(0, 300, 100):
-            add_chunk(writer, held, part_of(start, start + 100))
-        chunks = history_chunks.c
-        head = func.substr(chunks.payload, 1, HEADER_BYTES, type_=LargeBinary)
-        writer.connection.execute(update(history_chunks).where(chunks.first_step > 0).values(payload=head))
-
-    with store.reading() as reader:
-        outline = outline_history(reader, held.run_id)
-    assert {signal: extent.rows for signal, extent in outline.extents.items()} == dict.fromkeys(
-        ("grad_norm", "loss", "val_loss"), 300
-    )

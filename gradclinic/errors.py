@@ -15,6 +15,7 @@ GradclinicError
 │   └── UploadInUse          what a live job trains on cannot be deleted
 │       ├── DatasetInUse     a data set
 │       └── ArtifactInUse    an artifact
+├── RunsFull                 there is no room for what an external run wants to add
 ├── KeyReused                an idempotency key that came with another body before
 ├── LeaseLost                another attempt holds the job now: stop, and write nothing
 ├── TrainingCancelled        the user asked a running training to stop
@@ -147,6 +148,17 @@ class RunBelongsToJob(Conflict):
     def __init__(self, run_id: str, job_id: str) -> None:
         super().__init__(
             f"Run {run_id} belongs to job {job_id}, and only an external run can be changed or deleted alone."
+        )
+
+
+class RunsFull(GradclinicError):
+    """External runs hold as much as they may."""
+
+    code = "runs_full"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"{detail} Delete some that are no longer needed (DELETE /v1/runs/...), or ask whoever runs the service for more."
         )
 
 

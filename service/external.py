@@ -23,7 +23,15 @@ from gradclinic.errors import Conflict, InvalidHistory, InvalidSpec, RunEnded
 from gradclinic.history import History, RunFacts
 from service.answers import run_with_links
 from service.external_form import PostedPart, known_facts
-from store.external import add_external_chunk, add_external_run, end_external_run, refuse_job_run, thresholds_of
+from store.external import (
+    Room,
+    add_external_chunk,
+    add_external_run,
+    end_external_run,
+    refuse_another_run,
+    refuse_job_run,
+    thresholds_of,
+)
 from store.histories import read_history
 from store.idempotency import StoredAnswer, keep_answer, recall_answer
 from store.runs import find_run
@@ -40,12 +48,13 @@ NO_FIXES = (
 )
 
 
-def begin_run(store: Store, body: bytes, key: str | None) -> StoredAnswer:
+def begin_run(store: Store, body: bytes, key: str | None, max_runs: int) -> StoredAnswer:
     """Add the run that a document describes, or recall the answer that the same request got.
 
     Raises:
         InvalidSpec: The document is wrong; `faults` lists every place.
         KeyReused: The key came with another document before.
+        RunsFull: As many external runs are kept as may be.
     """
     document = load_json(body)
     new = parse_document(NewRun, document)
@@ -55,6 +64,7 @@ def begin_run(store: Store, body: bytes, key: str | None) -> StoredAnswer:
     with store.writing() as writer:
         if key is not None and (kept := recall_answer(writer, key, fingerprint)):
             return StoredAnswer(kept.status, kept.body, kept.headers | {"Idempotency-Replayed": "true"})
+        refuse_another_run(writer, max_runs)
         run = run_with_links(add_external_run(writer, new, known_facts(new.facts)))
         # 201, where a job gets a 202: the run is there at once, and nothing is left to be done about it.
         answer = StoredAnswer(201, run.model_dump_json(), {"Location": run.links["self"]})
@@ -64,7 +74,7 @@ def begin_run(store: Store, body: bytes, key: str | None) -> StoredAnswer:
 
 
 def take_chunk(  # noqa: PLR0913 - what a chunk is made of, each by its keyword
-    store: Store, run_id: str, *, number: int, sha256: str, part: PostedPart, max_numbers: int
+    store: Store, run_id: str, *, number: int, sha256: str, part: PostedPart, room: Room
 ) -> Run:
     """Add a chunk to a run's history; see `store.external.add_external_chunk` for what is refused."""
     with store.writing() as writer:
@@ -75,7 +85,7 @@ def take_chunk(  # noqa: PLR0913 - what a chunk is made of, each by its keyword
             sha256=sha256,
             part=part.history,
             facts=part.facts,
-            max_numbers=max_numbers,
+            room=room,
         )
 
 

@@ -31,6 +31,7 @@ from gradclinic.errors import (
     NotFound,
     RunBelongsToJob,
     RunEnded,
+    RunsFull,
 )
 from service.errors import (
     BodyTimeout,
@@ -74,6 +75,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     NotAcceptable: (406, "There is no such form"),
     UnsupportedContent: (415, "The content type is not supported"),
     UploadsFull: (413, "There is no room for more uploads"),
+    RunsFull: (413, "There is no room for more runs"),
     QueueFull: (429, "The queue is full"),
     StoreUnavailable: (503, "The database does not answer"),
     RequestError: (400, "Bad request"),

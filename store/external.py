@@ -8,25 +8,47 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select, tuple_, update
+from sqlalchemy import delete, func, insert, select, update
 
 from gradclinic.contract.diagnosis import Diagnosis
-from gradclinic.contract.external import LAST_STEP, MAX_SIGNALS, NewRun
+from gradclinic.contract.external import LAST_STEP, LEAST_COUNTED, MAX_COLUMNS, MAX_SIGNALS, NewRun
 from gradclinic.contract.job import Run, RunStatus
-from gradclinic.errors import ChunkOutOfOrder, Fault, InvalidSpec, NotFound, RunBelongsToJob, RunEnded
-from gradclinic.history import History, RunFacts, SignalTable, decode_table
-from gradclinic.history.check import column_of, numbers_in
+from gradclinic.errors import ChunkOutOfOrder, Fault, InvalidSpec, NotFound, RunBelongsToJob, RunEnded, RunsFull
+from gradclinic.history import History, RunFacts, SignalTable
+from gradclinic.history.check import column_of
 from store.diagnoses import write_diagnosis
 from store.histories import write_part
+from store.history_chunks import last_chunks, read_subjects
 from store.ids import is_id, new_id
 from store.runs import find_run
 from store.status import move_run
-from store.tables import external_chunks, history_chunks, runs
+from store.tables import external_chunks, runs
 from store.transactions import Reader, Writer
 
 ATTEMPT = 1
 """An external run has one: what its uploader repeats is told by the numbers of its chunks."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many numbers external runs may hold: one of them, and all together."""
+
+    in_run: int
+    in_all: int
+
+
+def refuse_another_run(reader: Reader, limit: int) -> None:
+    """Refuse to begin a run where as many are kept as may be.
+
+    Raises:
+        RunsFull: So it is.
+    """
+    # External runs are those without a job; that is indexed, their kind is not.
+    kept = reader.connection.execute(select(func.count()).where(runs.c.job_id.is_(None))).scalar_one()
+    if kept >= limit:
+        raise RunsFull(f"{kept:,} external runs are kept, and {limit:,} may be.")
 
 
 def add_external_run(writer: Writer, new: NewRun, facts: RunFacts) -> Run:
@@ -57,7 +79,7 @@ def add_external_chunk(  # noqa: PLR0913 - what a chunk is made of, each by its 
     sha256: str,
     part: History,
     facts: RunFacts | None,
-    max_numbers: int,
+    room: Room,
 ) -> Run:
     """Add the chunk with this number to a run; one that is there already changes nothing.
 
@@ -69,7 +91,8 @@ def add_external_chunk(  # noqa: PLR0913 - what a chunk is made of, each by its 
         RunBelongsToJob: It is not an external one.
         ChunkOutOfOrder: Another chunk has to come first, or came with this number.
         RunEnded: The run has ended.
-        InvalidSpec: Its steps do not follow, its subjects are others than before, or it is too much.
+        InvalidSpec: Its steps do not follow, its subjects are others than before, or it is too much for one run.
+        RunsFull: It is too much for all runs together.
     """
     status = _held(writer, run_id)
     received = _received(writer, run_id)
@@ -82,8 +105,8 @@ def add_external_chunk(  # noqa: PLR0913 - what a chunk is made of, each by its 
         detail = f"Chunk {number} came, and {received} have been received: the next has the number {received}."
         raise ChunkOutOfOrder(detail, received)
     part = _following(writer, run_id, part)
-    numbers = numbers_in(part.tables)
-    _refuse_too_many(writer, run_id, numbers, max_numbers)
+    numbers = _counted(part)
+    _refuse_too_many(writer, run_id, numbers, room)
     chunk = {"run_id": run_id, "number": number, "sha256": sha256, "numbers": numbers}
     writer.connection.execute(insert(external_chunks).values(chunk))
     write_part(writer, run_id, part, ATTEMPT)
@@ -164,12 +187,24 @@ def _refuse_another(writer: Writer, run_id: str, number: int, sha256: str, recei
         raise ChunkOutOfOrder(detail, received)
 
 
-def _refuse_too_many(reader: Reader, run_id: str, numbers: int, limit: int) -> None:
-    total = func.coalesce(func.sum(external_chunks.c.numbers), 0)
-    held = int(reader.connection.execute(select(total).where(external_chunks.c.run_id == run_id)).scalar_one())
-    if held + numbers > limit:
+def _counted(part: History) -> int:
+    """Return how many numbers a part counts as."""
+    return max(LEAST_COUNTED, sum(max(LEAST_COUNTED, table.values.size) for table in part.tables.values()))
+
+
+def _refuse_too_many(reader: Reader, run_id: str, numbers: int, room: Room) -> None:
+    total = select(func.coalesce(func.sum(external_chunks.c.numbers), 0))
+    held = int(reader.connection.execute(total.where(external_chunks.c.run_id == run_id)).scalar_one())
+    if held + numbers > room.in_run:
         detail = f"The run holds {held:,} numbers, and this chunk would add {numbers:,}."
-        raise InvalidSpec([Fault("/columns", detail, f"at most {limit:,} in one run: record less, or less often")])
+        todo = f"record less, or less often, or send more steps at once (a signal counts as {LEAST_COUNTED} at least)"
+        raise InvalidSpec([Fault("/columns", detail, f"at most {room.in_run:,} in one run: {todo}")])
+    # On PostgreSQL chunks of other runs that are being added are not seen: all together can overrun it by a few.
+    held = int(reader.connection.execute(total).scalar_one())
+    if held + numbers > room.in_all:
+        raise RunsFull(
+            f"All external runs hold {held:,} numbers, this chunk would add {numbers:,}, and {room.in_all:,} may be held."
+        )
 
 
 def _following(reader: Reader, run_id: str, part: History) -> History:
@@ -178,20 +213,17 @@ def _following(reader: Reader, run_id: str, part: History) -> History:
     Raises:
         InvalidSpec: It does not.
     """
-    chunks = history_chunks.c
-    ends = select(chunks.signal, func.max(chunks.first_step).label("first"), func.max(chunks.last_step).label("last"))
-    found = reader.connection.execute(ends.where(chunks.run_id == run_id).group_by(chunks.signal)).all()
-    if (signals := len({row.signal for row in found} | part.tables.keys())) > MAX_SIGNALS:
-        raise InvalidSpec([Fault("/columns", f"The run would have {signals} signals.", f"at most {MAX_SIGNALS}")])
-    known = {row.signal: row for row in found if row.signal in part.tables}
-    subjects = _subjects_of(reader, run_id, {signal: row.first for signal, row in known.items()})
+    last = {chunk.signal: chunk for chunk in last_chunks(reader, run_id)}
+    known = [chunk for signal, chunk in last.items() if signal in part.tables]
+    _refuse_too_wide({signal: chunk.subjects for signal, chunk in last.items()}, part)
+    subjects = read_subjects(reader, run_id, known)
     faults: list[Fault] = []
     tables = dict(part.tables)
-    for signal, row in known.items():
-        table = part.tables[signal]
-        if table.steps[0] <= row.last:
-            detail = f"{signal} was received up to step {row.last}, and begins with step {table.steps[0]} here."
-            faults.append(Fault("/steps", detail, f"steps from {row.last + 1} to {LAST_STEP}"))
+    for chunk in known:
+        signal, table = chunk.signal, part.tables[chunk.signal]
+        if table.steps[0] <= chunk.last_step:
+            detail = f"{signal} was received up to step {chunk.last_step}, and begins with step {table.steps[0]} here."
+            faults.append(Fault("/steps", detail, f"steps from {chunk.last_step + 1} to {LAST_STEP}"))
         if set(table.subjects) != set(subjects[signal]):
             faults.append(_other_subjects(signal, table, subjects[signal]))
         else:
@@ -201,12 +233,18 @@ def _following(reader: Reader, run_id: str, part: History) -> History:
     return History(tables, part.facts)
 
 
-def _subjects_of(reader: Reader, run_id: str, last: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
-    """Return the subjects of each signal, from its chunk that begins at the given step."""
-    chunks = history_chunks.c
-    named = tuple_(chunks.signal, chunks.first_step).in_(list(last.items()))
-    query = select(chunks.signal, chunks.payload).where(chunks.run_id == run_id, named)
-    return {row.signal: decode_table(row.payload).subjects for row in reader.connection.execute(query)}
+def _refuse_too_wide(before: Mapping[str, int], part: History) -> None:
+    """Refuse a part with which the run would have too many signals or columns: whoever reads it has to know all of them.
+
+    Args:
+        before: The number of columns of each signal that was received.
+        part: What is to be added.
+    """
+    after = {signal: len(table.subjects) for signal, table in part.tables.items()} | dict(before)
+    if len(after) > MAX_SIGNALS:
+        raise InvalidSpec([Fault("/columns", f"The run would have {len(after)} signals.", f"at most {MAX_SIGNALS}")])
+    if (columns := sum(after.values())) > MAX_COLUMNS:
+        raise InvalidSpec([Fault("/columns", f"The run would have {columns:,} columns.", f"at most {MAX_COLUMNS:,}")])
 
 
 def _other_subjects(signal: str, table: SignalTable, before: Sequence[str]) -> Fault:

@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     max_datasets_bytes: int = Field(
         10_240 * MIB, ge=1, description="Bytes that all uploads, artifacts too, may have together."
     )
+    max_external_runs: int = Field(10_000, ge=1, description="How many external runs may be kept.")
+    max_external_numbers: int = Field(
+        2_000_000_000, ge=1, description="Numbers that all external runs may hold together, some 3 bytes each."
+    )
     max_queued: int = Field(1000, ge=1, description="How many jobs may be queued before no more are taken in.")
     body_seconds: float = Field(
         10.0, gt=0, description="How long a posted document may take, or each piece of an upload."

@@ -20,7 +20,12 @@ MAX_CHUNK_NUMBERS = 4_000_000
 """Numbers in one chunk of a history: 32 MB in memory."""
 
 MAX_COLUMNS = 100_000
-"""Columns in one chunk: what about 5,000 layers have."""
+"""Columns in one run: what about 5,000 layers have."""
+
+LEAST_COUNTED = 100
+"""Numbers that a signal counts as at least in each chunk, where it is limited how many may be held: what the rows take that
+it is kept in, however little is in them.
+"""
 
 MAX_SIGNALS = 200
 """Signals of one run: ours, and the names that a user's loop records."""

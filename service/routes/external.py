@@ -16,10 +16,10 @@ from service.external import MAX_DOCUMENT_BYTES, begin_run, finish_run, take_chu
 from service.external_body import GivenChunk, PostedChunk
 from service.openapi import POSTED_END, POSTED_PART, POSTED_RUN, problems
 from service.posted import read_json_body
-from service.provided import GivenLimits, GivenStore, RunId
+from service.provided import GivenSettings, GivenStore, RunId
 from service.run_filters import RunFilters
 from service.submission import IdempotencyKey
-from store.external import delete_external_run
+from store.external import Room, delete_external_run
 from store.transactions import Store
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
@@ -42,10 +42,12 @@ ChunkNumber = Annotated[int, Query(ge=0, le=2**31 - 1, description="Counts the c
     responses=problems(408, 413, 415),
     openapi_extra=POSTED_RUN,
 )
-async def create_run(request: Request, body: Document, store: GivenStore, key: IdempotencyKey = None) -> Response:
+async def create_run(
+    request: Request, body: Document, store: GivenStore, settings: GivenSettings, key: IdempotencyKey = None
+) -> Response:
     """Begin a run whose history is recorded in a loop of the user's own. Its chunks follow, then its end."""
     limiter = request.app.state.history_writes
-    taken = await to_thread.run_sync(begin_run, store, body, key, limiter=limiter)
+    taken = await to_thread.run_sync(begin_run, store, body, key, settings.max_external_runs, limiter=limiter)
     return Response(taken.body, taken.status, taken.headers, "application/json")
 
 
@@ -68,13 +70,15 @@ def list_all(request: Request, store: GivenStore, filters: Annotated[RunFilters,
     openapi_extra=POSTED_PART,
 )
 async def add_history(  # noqa: PLR0913, PLR0917 - FastAPI passes them all by keyword
-    request: Request, run_id: RunId, store: GivenStore, limits: GivenLimits, posted: GivenChunk, chunk: ChunkNumber
+    request: Request, run_id: RunId, store: GivenStore, settings: GivenSettings, posted: GivenChunk, chunk: ChunkNumber
 ) -> Response:
     """Add a chunk. Sent again unchanged it changes nothing; one left out is a 409 that names the number expected next.
 
     Steps ascend from chunk to chunk, and a signal has the same layers or parameters in all of them.
     """
-    take = partial(_take, store, run_id, chunk, posted, limits.max_history)
+    take = partial(
+        _take, store, run_id, chunk, posted, Room(settings.limits.max_history, settings.max_external_numbers)
+    )
     # Whoever has to wait for others' chunks holds neither a thread nor memory meanwhile.
     return answer(run_with_links(await to_thread.run_sync(take, limiter=request.app.state.history_writes)))
 
@@ -107,7 +111,7 @@ def remove_run(run_id: RunId, store: GivenStore) -> Response:
     return Response(None, 204)
 
 
-def _take(store: Store, run_id: str, number: int, posted: PostedChunk, max_numbers: int) -> Run:
+def _take(store: Store, run_id: str, number: int, posted: PostedChunk, room: Room) -> Run:
     body, part = posted.read()
     sha256 = hashlib.sha256(body).hexdigest()
-    return take_chunk(store, run_id, number=number, sha256=sha256, part=part, max_numbers=max_numbers)
+    return take_chunk(store, run_id, number=number, sha256=sha256, part=part, room=room)

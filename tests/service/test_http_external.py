@@ -229,15 +229,25 @@ def test_a_run_is_deleted_alone_only_where_it_is_external(service: Service):
 
 
 def test_a_run_has_a_limit(serve: Callable[..., Service]):
-    service = serve(limits=Limits(max_history=10))
+    service = serve(limits=Limits(max_history=1000))
     run_id = begin(service)
-    assert send(service, run_id, 0, {"steps": [*range(8)], "columns": {"loss": [1.0] * 8}}).status_code == 200
-    [error] = problem(
-        send(service, run_id, 1, {"steps": [8, 9, 10], "columns": {"loss": [1] * 3}}), 422, "invalid_spec"
-    )
-    assert ("8 numbers" in error["detail"], "add 3" in error["detail"], "at most 10" in error["expected"]) == (
-        True,
-    ) * 3
+    assert send(service, run_id, 0, {"steps": [*range(800)], "columns": {"loss": [1.0] * 800}}).status_code == 200
+    more = {"steps": [*range(800, 1100)], "columns": {"loss": [1] * 300}}
+    [error] = problem(send(service, run_id, 1, more), 422, "invalid_spec")
+    assert "800 numbers" in error["detail"]
+    assert "add 300" in error["detail"]
+    assert "at most 1,000" in error["expected"]
+
+
+def test_all_runs_have_limits(serve: Callable[..., Service]):
+    service = serve(max_external_runs=2, max_external_numbers=150)
+    first, second = begin(service), begin(service, {"name": "kept"}, **{"Idempotency-Key": "again"})
+    problem(service.client.post("/v1/runs", json={}), 413, "runs_full")
+    assert begin(service, {"name": "kept"}, **{"Idempotency-Key": "again"}) == second
+    assert send(service, first, 0, {"steps": [0], "columns": {"loss": [1.0]}}).status_code == 200
+    answer = send(service, second, 0, {"steps": [0], "columns": {"loss": [1.0]}})
+    problem(answer, 413, "runs_full")
+    assert "150 may be held" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

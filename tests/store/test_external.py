@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from gradclinic.contract.diagnosis import Diagnosis, Outcome
-from gradclinic.contract.external import NewRun
+from gradclinic.contract.external import MAX_COLUMNS, NewRun
 from gradclinic.contract.job import Job, Run
 from gradclinic.errors import (
     ChunkOutOfOrder,
@@ -20,14 +20,17 @@ from gradclinic.errors import (
     NotFound,
     RunBelongsToJob,
     RunEnded,
+    RunsFull,
 )
 from gradclinic.history import History, RunFacts, SignalTable, concatenate
 from store.diagnoses import find_diagnosis
 from store.external import (
+    Room,
     add_external_chunk,
     add_external_run,
     delete_external_run,
     end_external_run,
+    refuse_another_run,
     thresholds_of,
 )
 from store.histories import read_history
@@ -36,6 +39,7 @@ from store.tables import external_chunks, history_chunks
 from store.transactions import Store
 
 PartOf = Callable[..., History]
+AMPLE = Room(10**9, 10**9)
 HEALTHY = Diagnosis(health="healthy", outcome=None, findings=[])
 
 
@@ -46,7 +50,7 @@ def begin(store: Store, **said: Any) -> Run:
 
 def send(store: Store, run: Run, number: int, part: History, **changed: Any) -> Run:
     with store.writing() as writer:
-        said = {"number": number, "sha256": f"{number}", "part": part, "facts": None, "max_numbers": 10**9} | changed
+        said = {"number": number, "sha256": f"{number}", "part": part, "facts": None, "room": AMPLE} | changed
         return add_external_chunk(writer, run.id, **said)
 
 
@@ -149,13 +153,47 @@ def test_subjects_in_another_order_are_put_in_order(store: Store):
 
 def test_a_run_has_a_limit_of_numbers_and_of_signals(store: Store):
     run = begin(store)
-    send(store, run, 0, one_signal(0, 1), max_numbers=6)
-    with pytest.raises(InvalidSpec, match=r"holds 4 numbers.* add 4") as raised:
-        send(store, run, 1, one_signal(2, 3), max_numbers=6)
-    assert "6" in str(raised.value.faults[0].expected)
+    send(store, run, 0, one_signal(*range(100)), room=Room(399, 10**9))
+    with pytest.raises(InvalidSpec, match=r"holds 200 numbers.* add 200") as raised:
+        send(store, run, 1, one_signal(*range(100, 200)), room=Room(399, 10**9))
+    assert "399" in str(raised.value.faults[0].expected)
     many = {f"s{n}": one_signal(5)["own"] for n in range(200)}
     with pytest.raises(InvalidSpec, match="201 signals"):
         send(store, run, 1, History(many))
+
+
+def test_a_run_has_a_limit_of_columns_whatever_its_chunks_have(store: Store):
+    run = begin(store)
+    wide = tuple(f"layers.{number}" for number in range(MAX_COLUMNS - 1))
+    send(store, run, 0, one_signal(0, subjects=wide))
+    send(store, run, 1, one_signal(1, subjects=("",), signal="loss"))
+    with pytest.raises(InvalidSpec, match="100,001 columns"):
+        send(store, run, 2, one_signal(2, subjects=("",), signal="lr"))
+    assert send(store, run, 2, one_signal(2, subjects=("",), signal="loss")).chunks == 3
+
+
+def test_all_runs_have_a_limit_together(store: Store):
+    run, other = begin(store), begin(store)
+    room = Room(10**9, 350)
+    send(store, run, 0, one_signal(*range(100)), room=room)
+    send(store, other, 0, one_signal(0), room=room)  # however little is in it, it takes room
+    with pytest.raises(RunsFull, match=r"hold 300 numbers.* add 100.* 350 may be held"):
+        send(store, other, 1, History({}), room=room)
+    assert send(store, other, 0, one_signal(0), room=Room(1, 1)).chunks == 1, "what is there already takes none"
+    _delete(store, run.id)
+    send(store, other, 1, one_signal(1), room=room)
+
+
+def test_as_many_runs_are_kept_as_may_be(store: Store, post_job: Callable[..., Job]):
+    post_job()
+    run = begin(store)
+    with store.reading() as reader:
+        refuse_another_run(reader, 2)
+        with pytest.raises(RunsFull, match="1 external runs are kept, and 1 may be"):
+            refuse_another_run(reader, 1)
+    _delete(store, run.id)
+    with store.reading() as reader:
+        refuse_another_run(reader, 1)
 
 
 def test_a_far_step_costs_no_more_than_a_near_one(store: Store):

@@ -12,6 +12,7 @@ from gradclinic.diagnosis.gains import Gains, backward_gains
 from gradclinic.diagnosis.learning import Learning, judge_learning
 from gradclinic.diagnosis.thresholds import thresholds_with
 from gradclinic.history import History
+from gradclinic.history.facts import Trivial
 
 
 class Case:
@@ -39,7 +40,8 @@ class Case:
     @property
     def sees_all_layers(self) -> bool:
         """Whether the model was built from a spec, so that no activation is hidden in a user's own code."""
-        return self.history.facts.steps_planned is not None
+        # What a trivial predictor reaches only a training knows that has the data, too; frameworks know the steps planned.
+        return self.history.facts.trivial != Trivial()
 
     def largest_update(self, before: int) -> tuple[float, str] | None:
         """Return the largest update of a weight before a step, relative to the weight, and whose it was."""

@@ -32,7 +32,7 @@ MAX_HEADER_BYTES = 4 * 1024 * 1024
 """Facts of some ten thousand layers."""
 
 MAX_NAMES_BYTES = 8 * 1024 * 1024
-"""Of the subjects' names of one table, as JSON. `MAX_COLUMNS` names of a usual length have half of it."""
+"""Of the subjects' names of all tables together, as JSON. `MAX_COLUMNS` names of a usual length have half of it."""
 
 MAX_PACKED_BYTES = 48 * 1024 * 1024
 """A whole body: `MAX_CHUNK_NUMBERS` that cannot be compressed at all, their names, and the header."""
@@ -103,7 +103,7 @@ def _frames(header: Mapping[str, Any], rest: memoryview) -> Iterator[tuple[str, 
 
 def _check_counts(frames: list[tuple[str, memoryview]]) -> None:
     """Refuse tables that would unfold to more than they say, or say too much."""
-    numbers = columns = 0
+    numbers = columns = names = 0
     for signal, packed in frames:
         n_steps, n_subjects = peek_table(bytes(packed[:HEADER_BYTES]))
         numbers += n_steps * n_subjects
@@ -121,10 +121,12 @@ def _check_counts(frames: list[tuple[str, memoryview]]) -> None:
             said = zstandard.get_frame_parameters(packed[HEADER_BYTES:])
         except zstandard.ZstdError as error:
             raise InvalidHistory(f"The table of {signal[:80]!r} cannot be read: {error}.") from None
-        if not fixed < said.content_size <= fixed + MAX_NAMES_BYTES or said.window_size > MAX_PACKED_BYTES:
+        names += said.content_size - fixed
+        if said.content_size <= fixed or names > MAX_NAMES_BYTES or said.window_size > MAX_PACKED_BYTES:
             raise InvalidHistory(
                 f"The table of {signal[:80]!r} unfolds to {said.content_size:,} bytes, where {n_steps:,} steps of "
-                f"{n_subjects:,} subjects take {fixed:,} and the subjects' names."
+                f"{n_subjects:,} subjects take {fixed:,} and the subjects' names, of which a chunk may have "
+                f"{MAX_NAMES_BYTES:,} bytes."
             )
 
 

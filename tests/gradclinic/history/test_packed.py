@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gradclinic.contract.external import MAX_CHUNK_NUMBERS, MAX_COLUMNS, MAX_SIGNALS
 from gradclinic.errors import InvalidHistory
 from gradclinic.history import History, SignalTable, encode_table
-from gradclinic.history.packed import MAGIC, MAX_HEADER_BYTES, pack_part, unpack_part
+from gradclinic.history.packed import MAGIC, MAX_HEADER_BYTES, MAX_NAMES_BYTES, pack_part, unpack_part
 
 FACTS = {"optimizer": "SGD"}
 
@@ -115,6 +115,20 @@ def test_bombs_take_no_memory():
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_long_names_in_many_tables_take_no_memory():
+    """Each of them may be as long as all together."""
+    table = raw_table(bytes(16) + b'["%b"]' % (b"a" * (MAX_NAMES_BYTES // 2)), 1, 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidHistory, match="names, of which a chunk may have 8,388,608 bytes"):
+            unpack_part(packed({"tables": [[f"s{n}", len(table)] for n in range(MAX_SIGNALS)]}, table * MAX_SIGNALS))
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    tables, _ = unpack_part(with_table(table))
+    assert [len(subject) for subject in tables["loss"].subjects] == [MAX_NAMES_BYTES // 2]
 
 
 def test_what_is_too_much_is_refused_with_figure_and_limit():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 IN_MEMORY = 16 * 1024 * 1024
 """Bytes that wait in memory."""
@@ -27,10 +27,17 @@ class Spool:
         self._places: deque[tuple[int, int]] = deque()
         self._most = most
         self._end = 0
+        self._dropped = 0
+        self._is_kept = False
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._places)
+
+    @property
+    def dropped(self) -> int:
+        """How many bodies were forgotten: the number of the first one that waits."""
+        return self._dropped
 
     def put(self, body: bytes) -> None:
         """Add a body at the end.
@@ -57,23 +64,29 @@ class Spool:
         """Forget the body that waited longest. Once all are gone, so is the room that they took."""
         with self._lock:
             self._places.popleft()
-            if not self._places:
+            self._dropped += 1
+            if not self._places and not self._is_kept:
                 self._end = 0
                 self._file.seek(0)
                 self._file.truncate()
 
-    def all(self) -> Iterator[bytes]:
-        """Yield every body that waits, and forget none."""
-        for place in list(self._places):
-            with self._lock:
-                body = self._read(place)
-            yield body
+    def keep(self) -> tuple[int, Iterator[bytes]]:
+        """Return how many bodies were forgotten, and all that wait now, also those that are forgotten from now on."""
+        with self._lock:
+            self._is_kept = True
+            return self._dropped, self._read_all(list(self._places))
 
     def close(self) -> None:
         """Forget everything."""
         with self._lock:
             self._places.clear()
             self._file.close()
+
+    def _read_all(self, places: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+        for place in places:
+            with self._lock:
+                body = self._read(place)
+            yield body
 
     def _read(self, place: tuple[int, int]) -> bytes:
         self._file.seek(place[0])

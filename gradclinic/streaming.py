@@ -70,7 +70,7 @@ class Stream:
         self._spool = Spool()
         self._facts: dict[str, Any] | None = None
         self._next_step = 0
-        self._number = 0
+        self._first = 0  # number of the first chunk: a run that is gone on with has some
         self._lost = 0
         self._end: dict[str, Any] | None = None
         self._trouble: str | None = None
@@ -173,8 +173,7 @@ class Stream:
         if self.run is None:
             self._begin_or_resume()
         elif (body := self._spool.first()) is not None:
-            self.run = send_chunk(self._connection, self.run.id, self._number, body, 0.0)
-            self._number += 1
+            self.run = send_chunk(self._connection, self.run.id, self._first + self._spool.dropped, body, 0.0)
             self._spool.drop_first()
         elif self._end is not None:
             self.run = finish_run(self._connection, self.run.id, self._end, 0.0)
@@ -193,7 +192,7 @@ class Stream:
                 raise GradclinicError(
                     f"Run {self._run_id} is {self.run.kind} and {self.run.status}: it takes no history."
                 )
-            self._number = self.run.chunks
+            self._first = self.run.chunks
 
     def _wait(self, pause: float) -> None:
         if self._hurry.is_set():
@@ -213,8 +212,10 @@ class Stream:
         logger.warning("%s", self.unsent)
 
     def _save(self) -> Path | None:
-        unsent = Unsent(self._run_id, self._begin, self._key, self._number, self._end or {}, self._spool.all())
         for folder in (self._folder, Path(gettempdir())):
+            # The number and the bodies in one look: an answer that was waited for may still come, and a body go.
+            dropped, bodies = self._spool.keep()
+            unsent = Unsent(self._run_id, self._begin, self._key, self._first + dropped, self._end or {}, bodies)
             path = folder / f"{self._run_id or self._key}{SUFFIX}"
             try:
                 save_unsent(unsent, path)

@@ -16,8 +16,8 @@ from gradclinic.cli.overviews import baseline_of, read_overview
 from gradclinic.cli.printing import print_json, print_report
 from gradclinic.cli.telling import tell
 from gradclinic.client import Client
+from gradclinic.client.history_calls import HistoryFormat
 from gradclinic.errors import RequestFailed
-from gradclinic.history_calls import HistoryFormat
 from gradclinic.report import render_overview
 
 Signals = Annotated[str | None, typer.Option("--signals", help="Only these signals, with commas between them.")]

@@ -16,12 +16,12 @@ from gradclinic.cli.overviews import read_overview
 from gradclinic.cli.printing import print_json, print_report
 from gradclinic.cli.telling import tell
 from gradclinic.client import Client
+from gradclinic.client.unsent import is_unsent_file
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.job import Run
 from gradclinic.errors import RequestFailed
 from gradclinic.history import History
 from gradclinic.report import render_text
-from gradclinic.unsent import is_unsent_file
 
 FilePath = Annotated[
     Path,

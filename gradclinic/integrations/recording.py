@@ -12,6 +12,7 @@ from torch.nn.modules.loss import _Loss as Loss
 from torch.optim import Optimizer
 
 from gradclinic.client import Client
+from gradclinic.client.streaming import Stream
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.job import Run
 from gradclinic.contract.training import Signal
@@ -19,7 +20,6 @@ from gradclinic.diagnosis import diagnose
 from gradclinic.history import History
 from gradclinic.history.facts import RunError
 from gradclinic.recorder import Recorder, schedule_of
-from gradclinic.streaming import Stream
 
 CLASSIFICATION = frozenset({"CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss"})
 REGRESSION = frozenset({"MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"})

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gradclinic.client.upload import facts_document
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.job import Run
 from gradclinic.contract.limits import Limits
 from gradclinic.diagnosis import diagnose
 from gradclinic.history import WHOLE_STEP, History, LayerFacts, RunFacts, SignalTable
 from gradclinic.history.packed import MAGIC, MEDIA_TYPE, pack_part
-from gradclinic.upload import facts_document
 from tests.service.hands import SPEC, Service, small_history
 
 PACKED = {"Content-Type": MEDIA_TYPE}

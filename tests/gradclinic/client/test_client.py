@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gradclinic import client as client_module
 from gradclinic.client import Client
+from gradclinic.client import client as client_module
 from gradclinic.errors import InvalidSpec, RequestFailed, ServiceUnreachable
 from tests.gradclinic.client import documents
 from tests.gradclinic.client.documents import HISTORY, JOB_ID, RUN_ID, SPEC

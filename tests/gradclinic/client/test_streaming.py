@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradclinic import streaming
-from gradclinic.client import Client
+from gradclinic.client import Client, streaming
+from gradclinic.client.streaming import Stream
 from gradclinic.errors import InvalidHistory, RequestFailed
 from gradclinic.history import History, LayerFacts, RunFacts, SignalTable, concatenate
 from gradclinic.history.packed import MEDIA_TYPE, unpack_part
-from gradclinic.streaming import Stream
 from tests.gradclinic.client import documents
 from tests.gradclinic.client.stub_service import Answer, Asked, StubService, problem, stub_service
 

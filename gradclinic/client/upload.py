@@ -1,6 +1,6 @@
 """Sending a recorded history to a service: cut into chunks that it takes, numbered, so that each can be sent again.
 
-What may go out while a training still runs is `gradclinic.streaming`'s business.
+What may go out while a training still runs is `gradclinic.client.streaming`'s business.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gradclinic.connection import PATIENCE_SECONDS, Connection, path_of, read_as
+from gradclinic.client.connection import PATIENCE_SECONDS, Connection, path_of, read_as
 from gradclinic.contract.external import MAX_CHUNK_NUMBERS
 from gradclinic.contract.job import Run
 from gradclinic.history import CHUNK_STEPS, History, RunFacts

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from gradclinic.connection import Connection, json_of, not_understood, path_of
+from gradclinic.client.connection import Connection, json_of, not_understood, path_of
 from gradclinic.errors import InvalidHistory
 from gradclinic.history.arrow import read_stream
 

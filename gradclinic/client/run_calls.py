@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradclinic.connection import Connection, path_of, read_as
+from gradclinic.client.connection import Connection, path_of, read_as
+from gradclinic.client.streaming import FINISH_SECONDS, Stream
+from gradclinic.client.unsent import send_unsent
+from gradclinic.client.upload import upload_history
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.job import Page, Run, RunKind, RunStatus
 from gradclinic.history import History
-from gradclinic.streaming import FINISH_SECONDS, Stream
-from gradclinic.unsent import send_unsent
-from gradclinic.upload import upload_history
 
 
 class RunCalls:

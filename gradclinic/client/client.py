@@ -14,16 +14,16 @@ from typing import Any, Literal, Self
 
 import httpx2
 
-from gradclinic.connection import Connection, path_of, read_as
+from gradclinic.client.connection import Connection, path_of, read_as
+from gradclinic.client.history_calls import HistoryCalls
+from gradclinic.client.run_calls import RunCalls
+from gradclinic.client.upload import RESTART_SECONDS
 from gradclinic.contract.combinations import CHECK_SECONDS
 from gradclinic.contract.diagnosis import Diagnosis, Health
 from gradclinic.contract.job import LIVE, Job, JobStatus, Page, Run
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.sweep import Sweep, SweepSummary
 from gradclinic.contract.uploaded import UploadedArtifact, UploadedDataset
-from gradclinic.history_calls import HistoryCalls
-from gradclinic.run_calls import RunCalls
-from gradclinic.upload import RESTART_SECONDS
 
 HOLD_SECONDS = 20
 """`Prefer: wait` of one round of `wait`: below the minute after which proxies give up, above what costs anything."""
@@ -42,7 +42,7 @@ class Client(RunCalls, HistoryCalls):
     """A connection to one service; use it as a context manager, or call `close`.
 
     Args:
-        url: Of the service; `GRADCLINIC_URL`, else `gradclinic.connection.DEFAULT_URL`.
+        url: Of the service; `GRADCLINIC_URL`, else `gradclinic.client.connection.DEFAULT_URL`.
         api_key: Sent as a bearer token; `GRADCLINIC_API_KEY`, else none.
         timeout: Seconds one answer may take, apart from what the service was asked to hold it.
         transport: Another way to reach the service, such as `httpx2.WSGITransport` or an own one.

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradclinic import upload
+from gradclinic.client import upload
+from gradclinic.client.spool import Spool, SpoolFull
+from gradclinic.client.upload import parts_of
 from gradclinic.history import CHUNK_STEPS, History, SignalTable, concatenate
 from gradclinic.history.check import numbers_in
-from gradclinic.spool import Spool, SpoolFull
-from gradclinic.upload import parts_of
 
 STEPS = st.sets(st.integers(0, 2000), max_size=600) | st.integers(0, 1500).map(lambda n: set(range(n)))
 

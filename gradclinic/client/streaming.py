@@ -16,14 +16,14 @@ from tempfile import gettempdir
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from gradclinic.connection import Connection, path_of, read_as
+from gradclinic.client.connection import Connection, path_of, read_as
+from gradclinic.client.spool import Spool
+from gradclinic.client.unsent import SUFFIX, Unsent, save_unsent
+from gradclinic.client.upload import begin_document, begin_run, facts_document, finish_run, parts_of, send_chunk
 from gradclinic.contract.job import Run
 from gradclinic.errors import GradclinicError, InvalidSpec, RequestFailed, ServiceUnreachable
 from gradclinic.history import History
 from gradclinic.history.packed import pack_part
-from gradclinic.spool import Spool
-from gradclinic.unsent import SUFFIX, Unsent, save_unsent
-from gradclinic.upload import begin_document, begin_run, facts_document, finish_run, parts_of, send_chunk
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 15.0
 """Seconds before a request is sent again, doubled each time; while the end waits, never more than `LAST_PAUSE`."""

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gradclinic.connection import Connection
+from gradclinic.client.connection import Connection
+from gradclinic.client.upload import RESTART_SECONDS, begin_run, finish_run, send_chunk
 from gradclinic.contract.job import Run
 from gradclinic.errors import InvalidHistory
 from gradclinic.history.packed import MAX_PACKED_BYTES
-from gradclinic.upload import RESTART_SECONDS, begin_run, finish_run, send_chunk
 
 MAGIC = b"GRADLEFT"
 SUFFIX = ".gradleft"

@@ -20,6 +20,7 @@ from gradclinic.diagnosis import diagnose
 from gradclinic.history import History
 from gradclinic.history.facts import RunError
 from gradclinic.recorder import Recorder, schedule_of
+from gradclinic.recorder.rows import RESERVED
 
 CLASSIFICATION = frozenset({"CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss"})
 REGRESSION = frozenset({"MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"})
@@ -27,6 +28,9 @@ REGRESSION = frozenset({"MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"})
 
 MAX_WORDS, MAX_NAME = 5_000, 200
 """Characters of an error's message and of its class that are kept; a service takes no more."""
+
+MAX_SIGNAL = 100
+"""Characters in the name of a signal."""
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.:@-]")
 """What cannot stand in the name of a signal (`gradclinic.contract.external.SIGNAL_NAME`)."""
@@ -119,10 +123,10 @@ class Recording:
     def record(self, values: Mapping[str, float]) -> None:
         """Add numbers to the step that was closed last; before the first one there is nothing to add them to.
 
-        Frameworks name them more freely than a history does: `f1/macro` becomes `f1_macro`.
+        Frameworks name them more freely than a history does: `f1/macro` becomes `f1_macro`, `grad_norm` `_grad_norm`.
         """
         if self._recorder is not None and self.steps:
-            self._recorder.record(**{_NO_NAME.sub("_", name): value for name, value in values.items()})
+            self._recorder.record(**{_name_of(name): value for name, value in values.items()})
 
     def end(self, error: BaseException | None = None) -> None:
         """Detach the recorder, if one is attached, and let its history go where it should."""
@@ -165,6 +169,12 @@ class Recording:
         if self.run is None:
             raise RuntimeError("The service has no history of this callback's to judge.")
         return self._client.run_diagnosis(self.run.id)
+
+
+def _name_of(number: str) -> str:
+    """Make a name that a history can hold out of a framework's."""
+    name = _NO_NAME.sub("_", number)
+    return f"_{name}"[:MAX_SIGNAL] if name in RESERVED or not re.match("[A-Za-z_]", name) else name[:MAX_SIGNAL]
 
 
 def _loss_facts(model: nn.Module) -> dict[str, Any]:

@@ -248,7 +248,8 @@ class HostNorms:
             if compiled is not None and strided and gradient.is_cpu and gradient.is_contiguous():
                 squares[place] += compiled(gradient.data_ptr(), gradient.numel())
             else:
-                squares[place] += gradient_norm(gradient.detach()).item() ** 2
+                norm = gradient_norm(gradient.detach()).item()
+                squares[place] += norm * norm  # which is infinite where ** would raise
 
         return add
 

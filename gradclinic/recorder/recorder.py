@@ -6,7 +6,7 @@ It reads and never writes: the same seed with and without it gives the same weig
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from gradclinic.history import CHUNK_STEPS, History, LayerFacts, RunFacts
 from gradclinic.recorder.kernels import KernelName, choose_kernel, make_kernel
 from gradclinic.recorder.outputs import OutputWatch
 from gradclinic.recorder.path import ForwardPath
-from gradclinic.recorder.rows import Rows, Values, in_order
+from gradclinic.recorder.rows import Rows, Values, in_order, refuse_name
 from gradclinic.recorder.schedule import Calendar, Due, schedule_of
 from gradclinic.recorder.spool import Spool
 from gradclinic.recorder.targets import find_targets
@@ -100,9 +100,10 @@ class Recorder:
         if not self._optimizers:
             raise ValueError("No optimizer was given. Recorder(model, optimizer) measures when the optimizer steps.")
         targets = find_targets(model, layers)
-        for note in targets.notes:
-            warnings.warn(note, stacklevel=2)
         parameters = targets.parameters
+        notes = [*targets.notes, *_strangers(parameters, self._optimizers)]
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
         on_cpu = [parameter.is_cpu for parameter in parameters.values()]
         self._defer = not all(on_cpu) if defer is None else defer
         chosen = choose_kernel(kernel, defer=self._defer, on_cpu=any(on_cpu))
@@ -120,12 +121,13 @@ class Recorder:
         self._sink = sink
         self._spool = Spool()
         self._rows = Rows()
+        self._number_names: set[str] = set()  # that were found to be good ones
         self._handles: list[RemovableHandle] = []
         self.facts = RunFacts(
             layers=list(targets.layers),
             optimizer=", ".join(dict.fromkeys(type(each).__name__ for each in self._optimizers)),
             recorder_kernel=chosen,
-            notes=list(targets.notes),
+            notes=notes,
         )
         self._begin_step(0)
 
@@ -195,6 +197,7 @@ class Recorder:
 
         Raises:
             RuntimeError: The recorder is not attached: it is used outside its `with` block.
+            ValueError: A number cannot be called that.
         """
         if not self._handles:
             raise RuntimeError("Recorder.step was called outside `with Recorder(...)`, where nothing can be measured.")
@@ -206,8 +209,7 @@ class Recorder:
         if loss is not None:
             self._rows.add_number("loss", self._step, self._number(loss))
         self._rows.add_number("lr", self._step, self._read_lr() if self._lr is None else self._lr)
-        for name, value in values.items():
-            self._rows.add_number(name, self._step, self._number(value))
+        self._add_numbers(self._step, values)
         self._say_where_measured()
         if self._path.is_open and (called := self._path.close()) is not None:
             self.facts = self.facts.model_copy(update={"layers": called})
@@ -229,9 +231,19 @@ class Recorder:
                 self._rows.add(((signal, 0),), step, layers, numbers[:, None])
 
     def record(self, **values: float | Tensor) -> None:
-        """Add numbers, such as `val_loss` after an evaluation, to the step that was closed last, or else to the first."""
+        """Add numbers, such as `val_loss` after an evaluation, to the step that was closed last, or else to the first.
+
+        Raises:
+            ValueError: A number cannot be called that.
+        """
+        self._add_numbers(max(self._step - 1, 0), values)
+
+    def _add_numbers(self, step: int, values: Mapping[str, float | Tensor]) -> None:
         for name, value in values.items():
-            self._rows.add_number(name, max(self._step - 1, 0), self._number(value))
+            if name not in self._number_names:
+                refuse_name(name)
+                self._number_names.add(name)
+            self._rows.add_number(name, step, self._number(value))
 
     def take(self) -> History:
         """Return the rows since the last call, and forget them: a long run need not fit into memory."""
@@ -288,6 +300,17 @@ def _by_optimizer(
     for name, parameter in parameters.items():
         dealt[owners.get(id(parameter), -1)][name] = parameter
     return dealt
+
+
+def _strangers(parameters: Mapping[str, nn.Parameter], optimizers: Sequence[Optimizer]) -> Iterator[str]:
+    """Yield a note on each optimizer that trains nothing of what is recorded."""
+    known = {id(parameter) for parameter in parameters.values()}
+    for optimizer in optimizers:
+        if not any(id(parameter) in known for group in optimizer.param_groups for parameter in group["params"]):
+            yield (
+                f"The optimizer {type(optimizer).__name__} holds none of the model's parameters that are trained. Give the "
+                "recorder the very model whose parameters the optimizer was made of, not a copy."
+            )
 
 
 def _joined(pieces: Sequence[Values | None]) -> Values:

@@ -5,6 +5,7 @@ Numbers of a device may stay there until the tables are made, and then come over
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,11 +13,33 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from gradclinic.contract.external import SIGNAL_NAME
+from gradclinic.contract.training import SIGNALS
 from gradclinic.history import WHOLE_STEP, SignalTable
 from gradclinic.history.codec import as_recorded
 
 FloatArray = npt.NDArray[np.float64]
 Values = FloatArray | Tensor
+
+
+RESERVED = frozenset({*SIGNALS, "step"})
+"""What a number of a step cannot be called: it would take the place of what is recorded of parameters and layers."""
+
+
+def refuse_name(name: str) -> None:
+    """Refuse a number's name that no history can hold.
+
+    Raises:
+        ValueError: It is one of `RESERVED`, or no `SIGNAL_NAME`.
+    """
+    if name in RESERVED:
+        raise ValueError(
+            f"A number of your own cannot be called {name!r}, which the recorder itself records: rename it."
+        )
+    if not re.fullmatch(SIGNAL_NAME, name):
+        raise ValueError(
+            f"A number cannot be called {name[:120]!r}; expected a letter or _, then up to 99 letters, digits and _.:@-"
+        )
 
 
 class Rows:

@@ -256,14 +256,15 @@ def _mark(layer: WatchedLayer, units: Units, values: Tensor) -> None:
 
 def _join(row: FloatArray, count: int, mean: float, squares: float) -> None:
     """Join the moments of further elements to those in a row. Chan, Golub and LeVeque 1979."""
-    if row[0] == 0:
+    before, mean_before, squares_before = row[:3].tolist()  # numpy would warn of infinities
+    if before == 0:
         row[:3] = count, mean, squares
         return
-    distance = mean - row[1]
-    total = row[0] + count
-    row[1] += distance * (count / total)
-    row[2] += squares + distance * distance * (row[0] * count / total)
+    distance = mean - mean_before
+    total = before + count
     row[0] = total
+    row[1] = mean_before + distance * (count / total)
+    row[2] = squares_before + squares + distance * distance * (before * count / total)
 
 
 def _joined(count: int, moments: Tensor, further_count: int, further: Tensor) -> Tensor:

@@ -278,3 +278,16 @@ def test_autocast_is_measured_in_what_it_gives():
 def test_a_layer_that_is_not_there_is_named():
     with pytest.raises(KeyError, match="stranger"):
         OutputWatch({}, [LayerFacts(name="stranger", type="ReLU")], False)
+
+
+@pytest.mark.parametrize("value", [1e200, float("inf")])
+def test_numbers_beyond_what_a_square_can_hold_end_no_training(value):
+    """A double that is not contiguous goes the torch way; its square is infinite, which neither raises nor warns."""
+    model = nn.Sequential(nn.Identity())
+    watch = watch_of(model)
+    watch.attach(frozenset({"activation_grad_norm", "activation_mean", "activation_std"}))
+    x = torch.full((3, 4), value, dtype=torch.float64, requires_grad=True)
+    for _ in range(2):
+        model(x.t() * 1.0).backward(torch.full((3, 4), value, dtype=torch.float64).t())
+    assert watch.collect()["activation_grad_norm"][1] == [np.inf]
+    watch.detach()

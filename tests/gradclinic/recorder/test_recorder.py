@@ -37,12 +37,11 @@ class Reference(Recorder):
         super().__init__(model, optimizer)
         self.gradients, self.weights = [], []
         self.model = model
+        optimizer.register_step_pre_hook(self.copy)
 
-    def measure(self):
-        if not self._measured:
-            self.gradients.append({n: p.grad.clone() for n, p in self.model.named_parameters()})
-            self.weights.append({n: p.detach().clone() for n, p in self.model.named_parameters()})
-        super().measure()
+    def copy(self, *_):
+        self.gradients.append({n: p.grad.clone() for n, p in self.model.named_parameters()})
+        self.weights.append({n: p.detach().clone() for n, p in self.model.named_parameters()})
 
 
 def norm64(tensor):
@@ -55,6 +54,7 @@ def test_signals_agree_with_a_float64_reference(scale):
     recorder, losses = loop(model, Reference, scale=scale, lr=0.1 / max(scale, 1.0))
     history = recorder.history
     assert history["loss"].series() == pytest.approx(losses, rel=1e-6)
+    assert len(recorder.gradients) == len(losses)
     for step, gradients in enumerate(recorder.gradients):
         for name, gradient in gradients.items():
             assert history["grad_norm"].series(name)[step] == pytest.approx(norm64(gradient), rel=1e-6, abs=0)
@@ -254,3 +254,20 @@ def test_the_norm_of_the_whole_gradient_does_not_square_small_parts_away():
         optimizer.step()
         recorder.step(0.0)
     assert recorder.history["grad_norm"].series()[0] == pytest.approx(2e-150)
+
+
+@pytest.mark.parametrize("name", ["grad_norm", "activation_mean", "step", "val/loss", "", "1st", "x" * 101])
+def test_a_number_cannot_take_the_place_of_what_is_recorded(name):
+    model = network()
+    with Recorder(model, torch.optim.SGD(model.parameters(), lr=0.1)) as recorder:
+        with pytest.raises(ValueError, match=r"cannot be called"):
+            recorder.record(**{name: 1.0})
+        with pytest.raises(ValueError, match=r"cannot be called"):
+            recorder.step(1.0, **{name: 1.0})
+
+
+def test_an_optimizer_of_another_model_is_told():
+    stranger = torch.optim.SGD(network().parameters(), lr=0.1)
+    with pytest.warns(UserWarning, match="none of the model's parameters"):
+        recorder = Recorder(network(), stranger)
+    assert "SGD" in recorder.facts.notes[0]

@@ -6,9 +6,9 @@ wrote, is no place for numbers from outside. What is refused here no exported mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -26,6 +26,8 @@ PIECES = frozenset({"unbind", "chunk", "split", "split_with_sizes"})
 
 MAX_SCALE = 1024.0
 """Of an upsampling, up and down: places are worked out in float32."""
+
+Number = TypeVar("Number", int, float)
 
 RECURRENT_CELLS = MappingProxyType(
     {"aten.lstm.input": "LSTM", "aten.gru.input": "GRU", "aten.rnn_tanh.input": "RNN", "aten.rnn_relu.input": "RNN"}
@@ -48,13 +50,13 @@ def check_call(op: str, function: Any, args: tuple[Any, ...], kwargs: Mapping[st
     elif name == "scaled_dot_product_attention":
         _check_attention(*args, **kwargs)
     elif "conv" in name or "pool" in name:
-        windows = list(_integers([*args, *kwargs.values()]))
+        windows = list(_numbers(int, [*args, *kwargs.values()]))
         if any(abs(number) > MAX_WINDOW for number in windows) and "adaptive" not in name:
             raise Unsuitable(f"a window of {max(windows, key=abs):,}, more than {MAX_WINDOW:,}")
     elif name in PIECES:
         _check_pieces(name, *args[:2])
     elif name.startswith("upsample"):
-        for scale in _floats([*args, *kwargs.values()]):
+        for scale in _numbers(float, [*args, *kwargs.values()]):
             if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
                 raise Unsuitable(f"a scale of {scale:g}, where 1/{MAX_SCALE:g} to {MAX_SCALE:g} is expected")
 
@@ -160,17 +162,10 @@ def _expect(holds: bool, expected: str, given: str = "") -> None:
         raise Unsuitable(f"other arguments than {expected}" + (f": {given}" if given else ""))
 
 
-def _integers(values: list[Any]) -> Iterator[int]:
+def _numbers(kind: type[Number], values: Sequence[Any]) -> Iterator[Number]:
+    """Yield the numbers of just this type, which a flag is not, in lists of lists."""
     for value in values:
         if isinstance(value, list):
-            yield from _integers(value)
-        elif type(value) is int:
-            yield value
-
-
-def _floats(values: list[Any]) -> Iterator[float]:
-    for value in values:
-        if isinstance(value, list):
-            yield from _floats(value)
-        elif type(value) is float:
+            yield from _numbers(kind, value)
+        elif type(value) is kind:
             yield value

@@ -185,6 +185,18 @@ def test_it_is_diagnosed_and_saved(tmp_path: Path):
     np.testing.assert_array_equal(values(saved, "loss"), values(callback.history, "loss"))
 
 
+def test_a_signal_that_there_is_not_is_refused_before_any_training():
+    with pytest.raises(ValueError, match="No such signal: typo"):
+        RecorderCallback(signals={"typo": 1})  # type: ignore[dict-item]  # what is tested
+
+
+def test_a_metric_may_be_called_like_a_signal():
+    callback = RecorderCallback(metrics={"grad_norm": "val_loss", "1st/loss": "val_loss"})
+    trained(Small(), callback, validate=True)
+    assert {"_grad_norm", "_1st_loss"} <= callback.history.tables.keys()
+    assert len(callback.history["grad_norm"].subjects) > 1
+
+
 def test_a_sink_takes_it_in_parts():
     parts: list[History] = []
     callback = RecorderCallback(sink=parts.append)
@@ -362,6 +374,6 @@ def test_what_cannot_be_recorded_leaves_no_stream_open():
             return stepped
 
     streams = Streams()
-    with pytest.raises(RuntimeError, match="uninitialized"):
+    with pytest.raises(ValueError, match="not there yet"):
         trained(Lazy(), RecorderCallback(client=streams))  # type: ignore[arg-type]
     assert streams.ended == "failed"

@@ -17,11 +17,9 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from gradclinic.client import Client
-from gradclinic.contract.diagnosis import Diagnosis
-from gradclinic.contract.job import Run
 from gradclinic.contract.training import Signal
 from gradclinic.history import History
-from gradclinic.integrations.recording import Recording, task_of
+from gradclinic.integrations.recording import Recorded, Recording, task_of
 
 try:
     from accelerate.state import GradientState  # type: ignore[import-untyped]  # it ships no types
@@ -46,7 +44,7 @@ SPEEDS = ("_runtime", "_per_second", "_preparation_time", "epoch")
 """Ends of the names of numbers that say nothing about an evaluation's outcome."""
 
 
-class RecorderCallback(TrainerCallback):
+class RecorderCallback(Recorded, TrainerCallback):
     """Records gradients once per optimizer step, from the start of `train` to its end; steps count from each start.
 
     Gradients are measured at the end of the last backward pass of a step, which is before the Trainer clips them. Under
@@ -92,21 +90,6 @@ class RecorderCallback(TrainerCallback):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._detach(error)
-
-    @property
-    def history(self) -> History:
-        """What was recorded of the last training."""
-        return self._recording.history
-
-    @property
-    def diagnosis(self) -> Diagnosis:
-        """What the history shows: worked out here, or by the service that it was streamed to."""
-        return self._recording.diagnosis
-
-    @property
-    def run(self) -> Run | None:
-        """The run of the last training at the service that it was streamed to."""
-        return self._recording.run
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -14,11 +14,9 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from gradclinic.client import Client
-from gradclinic.contract.diagnosis import Diagnosis
-from gradclinic.contract.job import Run
 from gradclinic.contract.training import Signal
 from gradclinic.history import History
-from gradclinic.integrations.recording import Recording
+from gradclinic.integrations.recording import Recorded, Recording
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -41,7 +39,7 @@ SHARDED = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 """Strategies under which no process has the whole of a parameter or of its gradient."""
 
 
-class RecorderCallback(Callback):
+class RecorderCallback(Recorded, Callback):
     """Records gradients once per optimizer step, from the start of `fit` to its end, also where that is an exception.
 
     Gradients are measured after unscaling and before Lightning's clipping. The loss of a step is what was propagated
@@ -76,21 +74,6 @@ class RecorderCallback(Callback):
         self._measured: set[Optimizer] = set()
         self._losses: list[Tensor] = []  # of the row that is open
         self._pending: list[Tensor] = []  # propagated back since an optimizer stepped last
-
-    @property
-    def history(self) -> History:
-        """What was recorded of the last training."""
-        return self._recording.history
-
-    @property
-    def diagnosis(self) -> Diagnosis:
-        """What the history shows: worked out here, or by the service that it was streamed to."""
-        return self._recording.diagnosis
-
-    @property
-    def run(self) -> Run | None:
-        """The run of the last training at the service that it was streamed to."""
-        return self._recording.run
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attach the recorder.

@@ -171,6 +171,27 @@ class Recording:
         return self._client.run_diagnosis(self.run.id)
 
 
+class Recorded:
+    """What a callback shows of its recording."""
+
+    _recording: Recording
+
+    @property
+    def history(self) -> History:
+        """What was recorded of the last training."""
+        return self._recording.history
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What the history shows: worked out here, or by the service that it was streamed to."""
+        return self._recording.diagnosis
+
+    @property
+    def run(self) -> Run | None:
+        """The run of the last training at the service that it was streamed to."""
+        return self._recording.run
+
+
 def _name_of(number: str) -> str:
     """Make a name that a history can hold out of a framework's."""
     name = _NO_NAME.sub("_", number)

@@ -1,5 +1,8 @@
 """How a spec that is right is shown: what its training will take, and its history."""
 
+import re
+
+import pytest
 from rich.console import Console
 
 from gradclinic.contract.parse import parse_spec
@@ -22,5 +25,7 @@ def test_how_large_a_run_gets_is_told_before_it_starts():
 
     assert 2 * long.history_numbers < long.history_bytes < 4 * long.history_numbers
     assert long.history_bytes > 100 * short.history_bytes
-    assert f"a history of at most {long.history_numbers / 1e6:.3g} M numbers" in shown.get()
+    told = re.search(r"a history of at most ([\d.]+) ([kM]) numbers", shown.get())
+    assert told is not None
+    assert float(told[1]) * {"k": 1e3, "M": 1e6}[told[2]] == pytest.approx(long.history_numbers, rel=0.01)
     assert f"about {long.history_bytes / 1e6:.3g} MB in the database" in shown.get()

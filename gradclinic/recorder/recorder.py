@@ -6,7 +6,7 @@ It reads and never writes: the same seed with and without it gives the same weig
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, Self
 
@@ -18,14 +18,14 @@ from torch.utils.hooks import RemovableHandle
 
 from gradclinic.contract.training import Signal
 from gradclinic.history import CHUNK_STEPS, History, LayerFacts, RunFacts
+from gradclinic.recorder.chunk_file import ChunkFile
 from gradclinic.recorder.kernels import KernelName, choose_kernel, make_kernel
 from gradclinic.recorder.outputs import OutputWatch
+from gradclinic.recorder.parameters import ParameterWatch, by_optimizer, strangers
 from gradclinic.recorder.path import ForwardPath
 from gradclinic.recorder.rows import Rows, Values, in_order, refuse_name
 from gradclinic.recorder.schedule import Calendar, Due, schedule_of
-from gradclinic.recorder.spool import Spool
 from gradclinic.recorder.targets import find_targets
-from gradclinic.recorder.watch import ParameterWatch
 
 Sink = Callable[[History], None]
 
@@ -101,7 +101,7 @@ class Recorder:
             raise ValueError("No optimizer was given. Recorder(model, optimizer) measures when the optimizer steps.")
         targets = find_targets(model, layers)
         parameters = targets.parameters
-        notes = [*targets.notes, *_strangers(parameters, self._optimizers)]
+        notes = [*targets.notes, *strangers(parameters, self._optimizers)]
         for note in notes:
             warnings.warn(note, stacklevel=2)
         on_cpu = [parameter.is_cpu for parameter in parameters.values()]
@@ -110,7 +110,7 @@ class Recorder:
         self._names = tuple(parameters)
         self._watches = [
             ParameterWatch(owned, make_kernel(chosen, defer=self._defer))
-            for owned in _by_optimizer(parameters, self._optimizers)
+            for owned in by_optimizer(parameters, self._optimizers)
         ]
         self._subjects = tuple(name for watch in self._watches for name in watch.names)
         elements = sum(parameter.numel() for parameter in parameters.values())
@@ -119,7 +119,7 @@ class Recorder:
         self._path = ForwardPath(targets.layers if layers is None else ())
         self._outputs = OutputWatch(targets.modules, targets.layers, self._defer, kernel=chosen, path=self._path)
         self._sink = sink
-        self._spool = Spool()
+        self._chunks = ChunkFile()
         self._rows = Rows()
         self._number_names: set[str] = set()  # that were found to be good ones
         self._handles: list[RemovableHandle] = []
@@ -249,13 +249,13 @@ class Recorder:
         """Return the rows since the last call, and forget them: a long run need not fit into memory."""
         part = self.history
         self._rows = Rows()
-        self._spool.clear()
+        self._chunks.clear()
         return part
 
     @property
     def history(self) -> History:
         """All rows that were neither taken nor handed to the sink. It takes as much memory as it is long."""
-        return self._spool.read(self.facts, self._tables())
+        return self._chunks.read(self.facts, self._tables())
 
     def _tables(self) -> dict[str, Any]:
         tables = self._rows.tables()
@@ -269,7 +269,7 @@ class Recorder:
         if self._sink is not None:
             self._sink(History(tables, self.facts))
         else:
-            self._spool.add(tables)
+            self._chunks.add(tables)
 
     def _read_lr(self) -> float | Tensor:
         return self._number(self._optimizers[0].param_groups[0]["lr"])
@@ -285,32 +285,6 @@ class Recorder:
         early = "before_clipping" if self._measured_early else "at_optimizer_step"
         if self.facts.gradients_measured not in (early, "at_optimizer_step"):
             self.facts = self.facts.model_copy(update={"gradients_measured": early})
-
-
-def _by_optimizer(
-    parameters: Mapping[str, nn.Parameter], optimizers: Sequence[Optimizer]
-) -> list[dict[str, nn.Parameter]]:
-    """Deal the parameters out to the optimizers that hold them: to the first of several, and to the last if to none."""
-    owners: dict[int, int] = {}
-    for place, optimizer in enumerate(optimizers):
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                owners.setdefault(id(parameter), place)
-    dealt: list[dict[str, nn.Parameter]] = [{} for _ in optimizers]
-    for name, parameter in parameters.items():
-        dealt[owners.get(id(parameter), -1)][name] = parameter
-    return dealt
-
-
-def _strangers(parameters: Mapping[str, nn.Parameter], optimizers: Sequence[Optimizer]) -> Iterator[str]:
-    """Yield a note on each optimizer that trains nothing of what is recorded."""
-    known = {id(parameter) for parameter in parameters.values()}
-    for optimizer in optimizers:
-        if not any(id(parameter) in known for group in optimizer.param_groups for parameter in group["params"]):
-            yield (
-                f"The optimizer {type(optimizer).__name__} holds none of the model's parameters that are trained. Give the "
-                "recorder the very model whose parameters the optimizer was made of, not a copy."
-            )
 
 
 def _joined(pieces: Sequence[Values | None]) -> Values:

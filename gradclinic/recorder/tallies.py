@@ -19,7 +19,7 @@ from torch import Tensor
 from gradclinic.recorder.activations import Interval
 from gradclinic.recorder.kernels.outputs_torch import moments, saturated_count, units_on
 from gradclinic.recorder.units import DEAD_SAMPLES, LayerUnits, Units
-from gradclinic.recorder.watched import WatchedLayer
+from gradclinic.recorder.watched_layer import WatchedLayer
 
 if TYPE_CHECKING:
     from gradclinic.recorder.kernels.outputs_compiled import OutputPasses

@@ -1,12 +1,13 @@
-"""Watching the parameters of one optimizer: their gradients before its step, their weights before and after."""
+"""The parameters of one optimizer: their gradients before its step, their weights before and after; and whose are which."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gradclinic.recorder.kernels import Kernel
 from gradclinic.recorder.rows import Values
@@ -77,3 +78,29 @@ class ParameterWatch:
 def _ratios_of_tensors(norms: Tensor, change: Tensor) -> Tensor:
     still = (norms == 0) & (change == 0)
     return torch.stack([norms, torch.where(still, torch.zeros_like(norms), change / norms)], dim=1)
+
+
+def by_optimizer(
+    parameters: Mapping[str, nn.Parameter], optimizers: Sequence[Optimizer]
+) -> list[dict[str, nn.Parameter]]:
+    """Deal the parameters out to the optimizers that hold them: to the first of several, and to the last if to none."""
+    owners: dict[int, int] = {}
+    for place, optimizer in enumerate(optimizers):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                owners.setdefault(id(parameter), place)
+    dealt: list[dict[str, nn.Parameter]] = [{} for _ in optimizers]
+    for name, parameter in parameters.items():
+        dealt[owners.get(id(parameter), -1)][name] = parameter
+    return dealt
+
+
+def strangers(parameters: Mapping[str, nn.Parameter], optimizers: Sequence[Optimizer]) -> Iterator[str]:
+    """Yield a note on each optimizer that trains nothing of what is recorded."""
+    known = {id(parameter) for parameter in parameters.values()}
+    for optimizer in optimizers:
+        if not any(id(parameter) in known for group in optimizer.param_groups for parameter in group["params"]):
+            yield (
+                f"The optimizer {type(optimizer).__name__} holds none of the model's parameters that are trained. Give the "
+                "recorder the very model whose parameters the optimizer was made of, not a copy."
+            )

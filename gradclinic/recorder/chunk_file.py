@@ -13,7 +13,7 @@ from gradclinic.history import History, RunFacts, SignalTable, concatenate, deco
 _HEADER = struct.Struct("<HQ")  # lengths of the signal's name and of its packed table
 
 
-class Spool:
+class ChunkFile:
     """Chunks in a temporary file (`TMPDIR` says where). In memory there is nothing that grows with their number.
 
     Raises:

@@ -19,6 +19,7 @@ from service.logs import ensure_log
 from service.openapi import TAGS, document_openapi, v1_problems
 from service.problems import register_handlers
 from service.routes import artifacts, catalogues, datasets, docs, external, jobs, probes, runs, schema, specs, sweeps
+from service.streaming import Turns
 from store.bell import Bell
 from store.engine import make_engine
 from store.schema import ensure_schema
@@ -29,6 +30,9 @@ from store.upload_files import make_files
 VERSION = "0.1.0"
 HISTORY_READS = 2
 """Histories that are read at once. One of the largest takes some hundred megabytes while it is written."""
+
+HISTORY_ANSWERS = 16
+"""Histories that are on their way at once. What is still to be written of one of the largest takes some fifty megabytes."""
 
 HISTORY_WRITES = 2
 """Posted chunks of histories that are unpacked at once. One of the largest takes some hundred megabytes."""
@@ -77,7 +81,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.store = Store(engine)
     app.state.files = make_files(app.state.store, settings)
     app.state.bell = Bell(settings.broker_url, settings.broker_prefix)
-    app.state.history_reads = CapacityLimiter(HISTORY_READS)
+    app.state.history_reads = Turns(CapacityLimiter(HISTORY_READS), CapacityLimiter(HISTORY_ANSWERS))
     app.state.history_writes = CapacityLimiter(HISTORY_WRITES)
     app.state.judgements = CapacityLimiter(JUDGEMENTS)
     try:

@@ -9,8 +9,8 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from sqlalchemy import delete
 from gradclinic.client import Client
 from gradclinic.errors import GradclinicError
 from gradclinic.history import WHOLE_STEP, History, SignalTable
-from service import history_rows
+from service import history_rows, streaming
 from service.history_answer import FORMATS, write_history
 from service.history_query import HistoryQuery
 from store.histories import read_history
@@ -305,15 +305,12 @@ class TestOnASocket:
         reads: list[int] = []
         read_chunks = history_rows.read_chunks
         monkeypatch.setattr(history_rows, "read_chunks", lambda *a: (reads.append(1), read_chunks(*a))[1])
-        limiter = embedded.app.state.history_reads
+        turns = embedded.app.state.history_reads
         for _ in range(3):  # one more than may be at it at once
-            with closing(socket.create_connection(address)) as caller:
-                host = "{}:{}".format(*address)
-                asked = f"GET /v1/runs/{wide_run}/history?format=csv HTTP/1.1\r\nHost: {host}\r\n\r\n"
-                caller.sendall(asked.encode())
-                assert caller.recv(1000).startswith(b"HTTP/1.1 200")
+            with asking(address, wide_run):
                 time.sleep(0.3)  # it takes no more: the service has to wait for it, and holds nobody up meanwhile
-                assert limiter.borrowed_tokens == 0
+                assert (turns.pieces.borrowed_tokens, turns.answers.borrowed_tokens) == (0, 1)
+            assert comes_true(lambda: turns.answers.borrowed_tokens == 0)
         deadline = time.monotonic() + 10
         counts = [-1, len(reads)]
         while counts[-1] != counts[-2] and time.monotonic() < deadline:
@@ -321,6 +318,33 @@ class TestOnASocket:
             counts.append(len(reads))
         assert 3 <= len(reads) < 3 * 20
         assert service_answers(embedded, wide_run)
+
+    def test_who_takes_nothing_is_given_up(
+        self, embedded: Service, address: tuple[str, int], wide_run: str, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(streaming, "PIECE_SECONDS", 0.2)
+        turns = embedded.app.state.history_reads
+        with asking(address, wide_run):
+            assert turns.answers.borrowed_tokens == 1
+            assert comes_true(lambda: turns.answers.borrowed_tokens == 0)
+        assert service_answers(embedded, wide_run)
+
+
+@contextmanager
+def asking(address: tuple[str, int], run_id: str) -> Iterator[None]:
+    """Ask for a long history, take its beginning, and nothing more."""
+    with closing(socket.create_connection(address)) as caller:
+        host = "{}:{}".format(*address)
+        caller.sendall(f"GET /v1/runs/{run_id}/history?format=csv HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert caller.recv(1000).startswith(b"HTTP/1.1 200")
+        yield
+
+
+def comes_true(said: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not said() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return said()
 
 
 def service_answers(service: Service, run_id: str) -> bool:

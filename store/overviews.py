@@ -217,13 +217,15 @@ class _Source:
     def _sum_rows(self, start: int, stop: int) -> Iterator[Cells]:
         subjects = tuple(self.names[place] for place in self.kept)
         query = self.series.within(history_chunks, start, stop)
-        for row in self.reader.connection.execute(query.execution_options(yield_per=CHUNKS_AT_ONCE)):
-            table = decode_table(row.payload)
-            if table.subjects != self.names:
-                raise self.series.other_subjects()
-            if subjects != self.names:
-                table = SignalTable(table.steps, subjects, table.values[:, self.kept])
-            yield make_cells(table.between(start, stop), self.width)
+        # PostgreSQL keeps a cursor of its own for it, which is to be closed also where a chunk is damaged.
+        with self.reader.connection.execute(query.execution_options(yield_per=CHUNKS_AT_ONCE)) as rows:
+            for row in rows:
+                table = decode_table(row.payload)
+                if table.subjects != self.names:
+                    raise self.series.other_subjects()
+                if subjects != self.names:
+                    table = SignalTable(table.steps, subjects, table.values[:, self.kept])
+                yield make_cells(table.between(start, stop), self.width)
 
 
 def _add_blocks(writer: Writer, series: _Series, before: int, done: int, dropped: Mapping[int, int]) -> None:

@@ -108,11 +108,10 @@ class Uploads(Generic[UploadT]):
     def chunks_of(self, reader: Reader, upload_id: str) -> Iterator[bytes]:
         """Yield the content of an upload, a chunk at a time; nothing for one that is not there."""
         query = select(self.chunks.c.payload).where(self.chunks.c[f"{self.sort}_id"] == upload_id)
-        found = reader.connection.execute(
-            query.order_by(self.chunks.c.number), execution_options={"yield_per": ROWS_AT_ONCE}
-        )
-        for row in found:
-            yield row.payload
+        query = query.order_by(self.chunks.c.number).execution_options(yield_per=ROWS_AT_ONCE)
+        with reader.connection.execute(query) as found:  # closed also for whoever takes only some
+            for row in found:
+                yield row.payload
 
     def _row_of(self, reader: Reader, upload_id: str, query: Select[Any]) -> Row[Any]:
         query = query.where(self.table.c.id == upload_id)

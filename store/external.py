@@ -22,7 +22,7 @@ from store.diagnoses import write_diagnosis
 from store.histories import write_part
 from store.history_chunks import last_chunks, read_subjects
 from store.ids import is_id, new_id
-from store.runs import find_run
+from store.runs import chunks_received, find_run
 from store.status import move_run
 from store.tables import external_chunks, runs
 from store.transactions import Reader, Writer
@@ -175,8 +175,7 @@ def _held(writer: Writer, run_id: str) -> str:
 
 
 def _received(reader: Reader, run_id: str) -> int:
-    counted = select(func.count()).select_from(external_chunks).where(external_chunks.c.run_id == run_id)
-    found: int = reader.connection.execute(counted).scalar_one()
+    found: int = reader.connection.execute(select(chunks_received(run_id))).scalar_one()
     return found
 
 

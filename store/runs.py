@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, exists, func, or_, select
 
 from gradclinic.contract.diagnosis import Health, Outcome
 from gradclinic.contract.job import Page, Run, RunKind, RunStatus
@@ -93,10 +93,16 @@ def finish_run(writer: Writer, claim: Claim, outcome: Outcome, health: Health | 
     move_run(writer, claim.run_id, "succeeded", outcome=outcome.model_dump_json(), health=health)
 
 
+def chunks_received(run_id: str | ColumnElement[str]) -> ScalarSelect[int]:
+    """Ask how many chunks of an external run have come: they are numbered from 0, and none is left out."""
+    # Not counted: the largest number is found by the index, however many they are.
+    after_last = func.coalesce(func.max(external_chunks.c.number) + 1, 0)
+    return select(after_last).where(external_chunks.c.run_id == run_id).scalar_subquery()
+
+
 def _runs() -> Select[Any]:
     own = [column for column in runs.c if column is not runs.c.facts]  # facts may be long, and no one asked
-    received = select(func.count()).where(external_chunks.c.run_id == runs.c.id).scalar_subquery()
-    columns = (*own, jobs.c.name.label("job_name"), received.label("chunks"))
+    columns = (*own, jobs.c.name.label("job_name"), chunks_received(runs.c.id).label("chunks"))
     return select(*columns).select_from(runs.outerjoin(jobs, jobs.c.id == runs.c.job_id))
 
 

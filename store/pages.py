@@ -21,7 +21,8 @@ def rows_of_page(
 ) -> tuple[Sequence[Row[Any]], str | None]:
     """Return the rows of a page, and the cursor of the next if there is one.
 
-    `query` selects something else than all of the table's columns; `created_at` and `id` have to be among it. Rows added while someone turns the pages neither shift nor repeat any.
+    `query` selects something else than all of the table's columns; `created_at` and `id` have to be among it. Rows added
+    while someone turns the pages neither shift nor repeat any.
 
     Raises:
         InvalidSpec: The cursor is none of ours.

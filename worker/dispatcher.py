@@ -1,7 +1,8 @@
 """The dispatcher: a thread of each worker's main process that turns rows of the job table into messages.
 
 It sweeps up what dead workers held and announces what is queued; the message only rings, so that one lost, doubled or
-late changes nothing. It also deletes what was kept long enough, and gives a SQLite file's free pages back. It feeds the in-memory transport of the embedded system, and is the outbox relay before Redis.
+late changes nothing. It feeds the in-memory transport of the embedded system, and is the outbox relay before Redis. It
+also deletes what was kept long enough, and gives a SQLite file's free pages back.
 """
 
 from __future__ import annotations

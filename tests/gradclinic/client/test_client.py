@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,21 +13,9 @@ from gradclinic.client import client as client_module
 from gradclinic.errors import InvalidSpec, RequestFailed, ServiceUnreachable
 from tests.gradclinic.client import documents
 from tests.gradclinic.client.documents import HISTORY, JOB_ID, RUN_ID, SPEC
-from tests.gradclinic.client.stub_service import Answer, StubService, problem, stub_service
+from tests.gradclinic.client.stub_service import Answer, StubService, problem
 
 JOB = f"/v1/jobs/{JOB_ID}"
-
-
-@pytest.fixture
-def stub() -> Iterator[StubService]:
-    with stub_service() as stub:
-        yield stub
-
-
-@pytest.fixture
-def client(stub: StubService) -> Iterator[Client]:
-    with Client(stub.url, timeout=5) as client:
-        yield client
 
 
 def test_submit_posts_the_bare_spec_and_returns_the_job(stub: StubService, client: Client):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from gradclinic.client import Client
 from gradclinic.errors import RequestFailed
-from tests.gradclinic.client.stub_service import Answer, StubService, problem, stub_service
+from tests.gradclinic.client.stub_service import Answer, StubService, problem
 
 DATASET: dict[str, Any] = {
     "id": "0199b2f4-7c1e-7b3a-9d10-2f6a1c3e5b72",
@@ -24,18 +23,6 @@ DATASET: dict[str, Any] = {
     "links": {},
 }
 PLACE = f"/v1/datasets/{DATASET['id']}"
-
-
-@pytest.fixture
-def stub() -> Iterator[StubService]:
-    with stub_service() as stub:
-        yield stub
-
-
-@pytest.fixture
-def client(stub: StubService) -> Iterator[Client]:
-    with Client(stub.url, timeout=5) as client:
-        yield client
 
 
 def test_an_upload_sends_the_file_as_it_is(stub: StubService, client: Client, tmp_path: Path):

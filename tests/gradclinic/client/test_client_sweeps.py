@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,22 +10,10 @@ from gradclinic.client import Client
 from gradclinic.errors import InvalidSpec, RequestFailed
 from tests.gradclinic.client import documents
 from tests.gradclinic.client.documents import SPEC, SWEEP_ID
-from tests.gradclinic.client.stub_service import Answer, StubService, problem, stub_service
+from tests.gradclinic.client.stub_service import Answer, StubService, problem
 
 SWEEP = f"/v1/sweeps/{SWEEP_ID}"
 DOCUMENT = SPEC | {"sweep": {"/optimizer/lr": [0.1, 0.01]}}
-
-
-@pytest.fixture
-def stub() -> Iterator[StubService]:
-    with stub_service() as stub:
-        yield stub
-
-
-@pytest.fixture
-def client(stub: StubService) -> Iterator[Client]:
-    with Client(stub.url, timeout=5) as client:
-        yield client
 
 
 def test_submitting_posts_the_spec_with_its_sweep_and_repeats_with_the_same_key(stub: StubService, client: Client):

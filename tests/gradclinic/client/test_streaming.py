@@ -58,12 +58,6 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubService]:
 
 
 @pytest.fixture
-def client(stub: StubService) -> Iterator[Client]:
-    with Client(stub.url, timeout=5) as client:
-        yield client
-
-
-@pytest.fixture
 def closed_port() -> Iterator[int]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # held and not listened at: whoever connects is refused

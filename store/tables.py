@@ -179,45 +179,36 @@ idempotency_keys = Table(
     Column("answer", Text, nullable=False),
 )
 
-datasets = Table(
-    "datasets",
-    metadata,
-    _id("id", primary_key=True),
-    Column("name", String(200)),
-    Column("kind", String(16), nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Index(None, "created_at", "id"),
-)
 
-dataset_chunks = Table(
-    "dataset_chunks",
-    metadata,
-    _id("dataset_id", ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("payload", LargeBinary, nullable=False),
-)
+def _uploads(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        _id("id", primary_key=True),
+        Column("name", String(200)),
+        Column("kind", String(16), nullable=False),
+        Column("size", BigInteger, nullable=False),
+        Column("sha256", String(64), nullable=False),
+        Column("created_at", UtcDateTime, nullable=False),
+        Index(None, "created_at", "id"),
+    )
 
-artifacts = Table(
-    "artifacts",
-    metadata,
-    _id("id", primary_key=True),
-    Column("name", String(200)),
-    Column("kind", String(16), nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Index(None, "created_at", "id"),
-)
 
-artifact_chunks = Table(
-    "artifact_chunks",
-    metadata,
-    _id("artifact_id", ForeignKey("artifacts.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("payload", LargeBinary, nullable=False),
-)
+def _upload_chunks(sort: str) -> Table:
+    return Table(
+        f"{sort}_chunks",
+        metadata,
+        _id(f"{sort}_id", ForeignKey(f"{sort}s.id", ondelete="CASCADE"), primary_key=True),
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        Column("payload", LargeBinary, nullable=False),
+    )
+
+
+datasets = _uploads("datasets")
+dataset_chunks = _upload_chunks("dataset")
+
+artifacts = _uploads("artifacts")
+artifact_chunks = _upload_chunks("artifact")
 
 workers = Table(
     "workers",

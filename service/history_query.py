@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gradclinic.contract.training import SIGNALS, MetricName
+from gradclinic.contract.training import SIGNALS
 from gradclinic.errors import Fault
 from gradclinic.history import RunFacts
+from gradclinic.history.check import STEP_SIGNALS
 from service.errors import InvalidParameter
-
-STEP_SIGNALS = ("loss", "lr", "grad_norm", "clipped", "val_loss", *get_args(MetricName))
-"""The signals of the whole step."""
 
 MAX_POINTS = 10_000
 

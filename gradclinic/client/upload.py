@@ -9,6 +9,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from gradclinic.client.connection import PATIENCE_SECONDS, Connection, path_of, read_as
 from gradclinic.contract.external import MAX_CHUNK_NUMBERS
 from gradclinic.contract.job import Run
+from gradclinic.errors import GradclinicError
 from gradclinic.history import CHUNK_STEPS, History, RunFacts
 from gradclinic.history.packed import MEDIA_TYPE, pack_part
 
@@ -37,11 +39,16 @@ def upload_history(
     labels: Mapping[str, str] | None,
     thresholds: Mapping[str, float] | None,
 ) -> Run:
-    """Send a whole history, and return the run once it is judged."""
+    """Send a whole history, and return the run once it is judged. Of one that cannot be sent nothing is left there."""
     facts = facts_document(history.facts)
     run = begin_run(connection, begin_document(name, labels, thresholds, facts), str(uuid.uuid4()), PATIENCE_SECONDS)
-    for number, part in enumerate(parts_of(history)):
-        send_chunk(connection, run.id, number, pack_part(part), RESTART_SECONDS)
+    try:
+        for number, part in enumerate(parts_of(history)):
+            send_chunk(connection, run.id, number, pack_part(part), RESTART_SECONDS)
+    except GradclinicError:
+        with suppress(GradclinicError):  # what went wrong first is what is told
+            connection.send("DELETE", path_of("runs", run.id))
+        raise
     status = "succeeded" if history.facts.error is None else "failed"
     return finish_run(connection, run.id, {"status": status}, RESTART_SECONDS)
 

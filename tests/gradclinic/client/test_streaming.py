@@ -217,6 +217,14 @@ def test_upload_sends_all_of_it_and_returns_the_judged_run(stub: StubService, cl
     assert stub.asked[-1].body == {"status": "succeeded"}
 
 
+def test_of_an_upload_that_is_refused_nothing_is_left(stub: StubService, client: Client):
+    stub.on("POST", f"{RUN}/history", Answer(200, run_document()), problem(413, "runs_full", "No room."))
+    stub.on("DELETE", RUN, Answer(204))
+    with pytest.raises(RequestFailed, match="No room"):
+        client.upload(part_of(0, 1000))
+    assert [(asked.method, asked.path) for asked in stub.asked][-2:] == [("POST", f"{RUN}/history"), ("DELETE", RUN)]
+
+
 def test_runs_are_listed_read_and_deleted(stub: StubService, client: Client):
     stub.on("GET", "/v1/runs", Answer(200, {"items": [run_document()], "next_cursor": "next"}))
     stub.on("GET", f"{RUN}/diagnosis", Answer(200, documents.diagnosis()))

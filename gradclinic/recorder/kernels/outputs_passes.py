@@ -12,46 +12,23 @@ they always do. Each function comes for float32 and for float64.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numba
 import numpy as np
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
+
+from gradclinic.recorder.kernels.addresses import ANY_ORDER, pointer, sum_squares
 
 BLOCK = 4096
 """Elements that are read from the nearest cache for each of the statistics: 16 or 32 KiB, or one block of a sample."""
 
-# Sums may be taken in any order, which lets them be vectorised.
-_ANY_ORDER = {"reassoc", "nsz", "contract"}
-
-
-@intrinsic
-def _pointer(_typing: Any, address: Any, element: Any) -> Any:
-    """Make a pointer to elements of a type out of an address."""
-    signature = types.CPointer(element.dtype)(address, element)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return signature, generate
-
 
 @njit
 def _numbers(address, count):
-    return numba.carray(_pointer(address, numba.float64), (count,), numba.float64)
+    return numba.carray(pointer(address, numba.float64), (count,), numba.float64)
 
 
-@njit(fastmath=_ANY_ORDER)
-def _sum_squares(x):
-    total = 0.0
-    for i in range(len(x)):
-        value = np.float64(x[i])
-        total += value * value
-    return total
-
-
-@njit(fastmath=_ANY_ORDER)
+@njit(fastmath=ANY_ORDER)
 def _sums(x, shift):
     """Sum the distances from `shift`, and their squares."""
     first = 0.0
@@ -132,14 +109,14 @@ def _observe(x, units, inner, limits, saturates, on, row):
 
 @njit
 def _observe_at(x, units, inner, limits, saturates, on, row):
-    marks = numba.carray(_pointer(on, numba.uint8), (units if on else 0,), numba.uint8)
+    marks = numba.carray(pointer(on, numba.uint8), (units if on else 0,), numba.uint8)
     _observe(x, units, inner, _numbers(limits, 4), saturates, marks, _numbers(row, 4))
 
 
 @njit
 def _mark_at(x, units, inner, limits, on):
     low, high = x.dtype.type(_numbers(limits, 2)[0]), x.dtype.type(_numbers(limits, 2)[1])
-    _mark(x, units, inner, low, high, numba.carray(_pointer(on, numba.uint8), (units,), numba.uint8))
+    _mark(x, units, inner, low, high, numba.carray(pointer(on, numba.uint8), (units,), numba.uint8))
 
 
 def observe_float32(data, outer, units, inner, limits, saturates, on, row):
@@ -149,42 +126,42 @@ def observe_float32(data, outer, units, inner, limits, saturates, on, row):
     what is at or beyond the last two of the four `limits`; and if there is an `on` (units,) of uint8, marks in it the
     units that have an element which is not from the first to the second of them.
     """
-    x = numba.carray(_pointer(data, numba.float32), (outer * units * inner,), numba.float32)
+    x = numba.carray(pointer(data, numba.float32), (outer * units * inner,), numba.float32)
     _observe_at(x, units, inner, limits, saturates, on, row)
 
 
 def observe_float64(data, outer, units, inner, limits, saturates, on, row):
     """Do as `observe_float32`."""
-    x = numba.carray(_pointer(data, numba.float64), (outer * units * inner,), numba.float64)
+    x = numba.carray(pointer(data, numba.float64), (outer * units * inner,), numba.float64)
     _observe_at(x, units, inner, limits, saturates, on, row)
 
 
 def mark_float32(data, outer, units, inner, limits, on):
     """Only mark the units that are on, as `observe_float32` does."""
-    x = numba.carray(_pointer(data, numba.float32), (outer * units * inner,), numba.float32)
+    x = numba.carray(pointer(data, numba.float32), (outer * units * inner,), numba.float32)
     _mark_at(x, units, inner, limits, on)
 
 
 def mark_float64(data, outer, units, inner, limits, on):
     """Do as `mark_float32`."""
-    x = numba.carray(_pointer(data, numba.float64), (outer * units * inner,), numba.float64)
+    x = numba.carray(pointer(data, numba.float64), (outer * units * inner,), numba.float64)
     _mark_at(x, units, inner, limits, on)
 
 
 def squares_float32(data, count):
     """Return the sum of squares of `count` elements."""
-    return _sum_squares(numba.carray(_pointer(data, numba.float32), (count,), numba.float32))
+    return sum_squares(numba.carray(pointer(data, numba.float32), (count,), numba.float32))
 
 
 def squares_float64(data, count):
     """Do as `squares_float32`."""
-    return _sum_squares(numba.carray(_pointer(data, numba.float64), (count,), numba.float64))
+    return sum_squares(numba.carray(pointer(data, numba.float64), (count,), numba.float64))
 
 
 def close_units(on, off_for, units, samples, limit):
     """End a step of `samples` for `on` (units,) uint8 and `off_for` (units,) int64; return how many reach the `limit`."""
-    marks = numba.carray(_pointer(on, numba.uint8), (units,), numba.uint8)
-    lasts = numba.carray(_pointer(off_for, numba.int64), (units,), numba.int64)
+    marks = numba.carray(pointer(on, numba.uint8), (units,), numba.uint8)
+    lasts = numba.carray(pointer(off_for, numba.int64), (units,), numba.int64)
     count = 0
     for unit in range(units):
         lasts[unit] = 0 if marks[unit] else lasts[unit] + samples

@@ -19,25 +19,13 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from gradclinic.recorder.kernels.addresses import ANY_ORDER, pointer, sum_squares
+
 BLOCK = 2048
 """Elements that are read from the first-level cache for each of the statistics: 8 or 16 KiB."""
 
 SMALLEST_SQUARES = 1e-280
 """A sum of squares under this may have lost parts to underflow."""
-
-# Sums may be taken in any order, which lets them be vectorised. NaN and infinity mean what they always do.
-_ANY_ORDER = {"reassoc", "nsz", "contract"}
-
-
-@intrinsic
-def _pointer(_typing: Any, address: Any, element: Any) -> Any:
-    """Make a pointer to elements of a type out of an address."""
-    signature = types.CPointer(element.dtype)(address, element)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return signature, generate
 
 
 def _reinterpreted(value: Any, kinds: dict[Any, Any]) -> Any:
@@ -63,16 +51,7 @@ def _number(_typing: Any, value: Any) -> Any:
     return _reinterpreted(value, {types.int32: types.float32, types.int64: types.float64})
 
 
-@njit(fastmath=_ANY_ORDER)
-def _squares(x):
-    total = 0.0
-    for i in range(len(x)):
-        value = np.float64(x[i])
-        total += value * value
-    return total
-
-
-@njit(fastmath=_ANY_ORDER)
+@njit(fastmath=ANY_ORDER)
 def _moments(x, shift):
     """Sum squares, and distances from `shift` and their squares, from which mean and deviation follow."""
     squares = 0.0
@@ -161,7 +140,7 @@ def _measure_one(x, smallest, whole, row):
     n = len(x)
     squares = 0.0
     if not whole:
-        squares = _squares(x)
+        squares = sum_squares(x)
     elif n > 0:
         shift = np.float64(x[0])
         first = 0.0
@@ -194,14 +173,14 @@ def measure(pointers, sizes, wide, whole, rows):
     """
     for i in range(len(pointers)):
         if wide[i]:
-            x = numba.carray(_pointer(pointers[i], numba.float64), (sizes[i],), numba.float64)
+            x = numba.carray(pointer(pointers[i], numba.float64), (sizes[i],), numba.float64)
             _measure_one(x, SMALLEST_SQUARES, whole, rows[i])
         else:
-            y = numba.carray(_pointer(pointers[i], numba.float32), (sizes[i],), numba.float32)
+            y = numba.carray(pointer(pointers[i], numba.float32), (sizes[i],), numba.float32)
             _measure_one(y, 0.0, whole, rows[i])
 
 
-@njit(fastmath=_ANY_ORDER)
+@njit(fastmath=ANY_ORDER)
 def _copy(x, to):
     """Copy x, and return its sum of squares."""
     total = 0.0
@@ -212,7 +191,7 @@ def _copy(x, to):
     return total
 
 
-@njit(fastmath=_ANY_ORDER)
+@njit(fastmath=ANY_ORDER)
 def _change(x, before):
     """Return the sum of squares of x - before."""
     total = 0.0
@@ -246,12 +225,12 @@ def compare(pointers, buffers, sizes, wide, copies, norms):
     """Fill `norms` (tensors,): with `copies`, of each tensor, while it is copied to its buffer; else of their difference."""
     for i in range(len(pointers)):
         if wide[i]:
-            x = numba.carray(_pointer(pointers[i], numba.float64), (sizes[i],), numba.float64)
-            before = numba.carray(_pointer(buffers[i], numba.float64), (sizes[i],), numba.float64)
+            x = numba.carray(pointer(pointers[i], numba.float64), (sizes[i],), numba.float64)
+            before = numba.carray(pointer(buffers[i], numba.float64), (sizes[i],), numba.float64)
             squares = _copy(x, before) if copies else _change(x, before)
             norms[i] = _norm(x, before, copies, squares, SMALLEST_SQUARES)
         else:
-            y = numba.carray(_pointer(pointers[i], numba.float32), (sizes[i],), numba.float32)
-            after = numba.carray(_pointer(buffers[i], numba.float32), (sizes[i],), numba.float32)
+            y = numba.carray(pointer(pointers[i], numba.float32), (sizes[i],), numba.float32)
+            after = numba.carray(pointer(buffers[i], numba.float32), (sizes[i],), numba.float32)
             squares = _copy(y, after) if copies else _change(y, after)
             norms[i] = _norm(y, after, copies, squares, 0.0)

@@ -20,7 +20,23 @@ from gradclinic.cli.specs import validate
 from gradclinic.cli.sweeps import sweep
 from gradclinic.cli.telling import FlagsCommand, TellingGroup
 
-COMMANDS = (run, submit, wait, show, apply, cancel, delete, jobs, runs, sweep, history, diagnose, upload, validate, schema)
+COMMANDS = (
+    run,
+    submit,
+    wait,
+    show,
+    apply,
+    cancel,
+    delete,
+    jobs,
+    runs,
+    sweep,
+    history,
+    diagnose,
+    upload,
+    validate,
+    schema,
+)
 """Every command, in the order of the help."""
 
 _EPILOG = (

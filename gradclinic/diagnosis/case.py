@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from gradclinic.contract.diagnosis import Severity
 from gradclinic.diagnosis.gains import Gains, backward_gains
@@ -42,6 +43,38 @@ class Case:
         """Whether the model was built from a spec, so that no activation is hidden in a user's own code."""
         # What a trivial predictor reaches only a training knows that has the data, too; frameworks know the steps planned.
         return self.history.facts.trivial != Trivial()
+
+    @cached_property
+    def weight_updates(self) -> npt.NDArray[np.float64] | None:
+        """The update ratios (n, weights) of all weights; None where none was recorded. Biases are left out.
+
+        Biases often start at 0, and any step moves those infinitely far.
+        """
+        if "update_ratio" not in self.history:
+            return None
+        table = self.history["update_ratio"]
+        columns = [place for place, name in enumerate(table.subjects) if "weight" in name.rpartition(".")[2]]
+        return table.values[:, columns] if len(table.steps) and columns else None
+
+    @cached_property
+    def way_of_weights(self) -> float | None:
+        """How far the median weight went in all, in sizes of itself: its update ratios, each for as many steps as to the next."""
+        ratios = self.weight_updates
+        if ratios is None:
+            return None
+        steps = self.history["update_ratio"].steps
+        last = self.history.last_step or 0
+        spans = np.diff(np.append(steps, last + 1))
+        return float(np.median(np.where(np.isfinite(ratios), ratios, 0.0).T @ spans))
+
+    @cached_property
+    def start_over_trivial(self) -> float | None:
+        """The first loss over that of a predictor which ignores its input; None where there is no such ratio."""
+        trivial = self.history.facts.trivial.train_loss
+        losses = self.history["loss"].series() if "loss" in self.history else np.empty(0)
+        if trivial is None or trivial <= 0 or not len(losses):
+            return None
+        return float(losses[0]) / trivial
 
     def largest_update(self, before: int) -> tuple[float, str] | None:
         """Return the largest update of a weight before a step, relative to the weight, and whose it was."""

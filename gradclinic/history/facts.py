@@ -18,6 +18,39 @@ class LayerFacts(ResultModel):
     parameters: list[str] = Field(default_factory=list, description="Full names of its own parameters.")
     on_trunk: bool = Field(True, description="Whether every gradient to earlier layers passes through it.")
     weight_shape: list[int] | None = Field(None, description="Shape of its weight; None without one.")
+    alike_units: float | None = Field(
+        None, description="Share of its units that begin with the weights of another one; None where not known."
+    )
+    time_gain: float | None = Field(
+        None,
+        description="Of a recurrent layer over a sequence, before the first step: the gradient's norm at the first element of its "
+        "input over that at the last; None where not known.",
+    )
+
+
+class InputFacts(ResultModel):
+    """The inputs of the training part, as the model gets them; per feature where they are a table, else as a whole."""
+
+    largest_scale: float = Field(description="Root mean square of the largest feature.")
+    smallest_scale: float = Field(description="Root mean square of the smallest feature that is not always 0.")
+
+
+class TargetFacts(ResultModel):
+    """The targets of the training part."""
+
+    lowest: float | None = Field(None, description="The smallest number; None for classes.")
+    highest: float | None = Field(None, description="The largest number; None for classes.")
+    scale: float | None = Field(None, description="Root mean square; None for classes.")
+    class_shares: list[float] = Field(default_factory=list, description="Share of each class; empty for numbers.")
+
+
+class Restraint(ResultModel):
+    """What holds weights back on purpose."""
+
+    weight_decay: float = Field(0.0, description="The optimizer's.")
+    is_decoupled: bool = Field(False, description="Whether the decay is taken from the weights directly, as in AdamW.")
+    l1: float = Field(0.0, description="Weight of the sum of absolute weights in the loss.")
+    dropout: float = Field(0.0, description="The largest probability of a dropout layer.")
 
 
 class Trivial(ResultModel):
@@ -46,6 +79,14 @@ class RunFacts(ResultModel):
     metric: str | None = Field(None, description="The leading metric.")
     steps_planned: int | None = None
     steps_per_epoch: int | None = None
+    batch_size: int | None = None
+    noise_scale: float | None = Field(
+        None,
+        description="Samples at which the noise of the gradient is as large as the gradient, at the end of the training.",
+    )
+    inputs: InputFacts | None = None
+    targets: TargetFacts | None = None
+    restraint: Restraint | None = None
     trivial: Trivial = Field(default_factory=Trivial)
     outcome: Outcome | None = None
     error: RunError | None = None

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import TrainingCancelled
 from gradclinic.files import Files
-from gradclinic.history import CHUNK_STEPS, History, RunError, RunFacts, concatenate
+from gradclinic.history import CHUNK_STEPS, History, RunError, concatenate
 from gradclinic.model import layer_facts
 from gradclinic.recorder import Recorder
 from gradclinic.training.data import Part
-from gradclinic.training.evaluation import Evaluations, evaluate, judge_trivial
+from gradclinic.training.evaluation import Evaluations, evaluate
+from gradclinic.training.facts import facts_after, facts_before
 from gradclinic.training.raised import RaisedByTorch, torch_may_raise
 from gradclinic.training.schedule import Schedule
 from gradclinic.training.setup import Setup, make_setup
@@ -114,7 +115,7 @@ class _Training:
             signals=recording.signals,
             layers=layer_facts(setup.network),
         )
-        self.recorder.facts = _facts(setup, self.recorder.facts)
+        self.recorder.facts = facts_before(setup, self.recorder.facts)
 
     def run(self) -> History:
         """Train to the end, whatever that is, and return the whole history."""
@@ -129,7 +130,8 @@ class _Training:
             self._hand_over()
         whole = concatenate(self.parts)
         outcome = self.evaluations.outcome(whole, self.done, self.setup.steps_per_epoch)
-        return History(whole.tables, self.recorder.facts.model_copy(update={"outcome": outcome, "error": error}))
+        known = facts_after(self.setup, self.recorder.facts)
+        return History(whole.tables, known.model_copy(update={"outcome": outcome, "error": error}))
 
     def _train(self) -> None:
         setup = self.setup
@@ -227,16 +229,3 @@ def _clip(setup: Setup) -> dict[str, Tensor]:
         over = nn.utils.clip_grad_norm_(parameters, limit) > limit
         clipped = clipped.to(over.device) | over
     return {"clipped": clipped}
-
-
-def _facts(setup: Setup, watched: RunFacts) -> RunFacts:
-    return watched.model_copy(
-        update={
-            "loss": setup.spec.loss.type,
-            "task": setup.data.facts.task,
-            "metric": setup.metrics[0],
-            "steps_planned": setup.steps,
-            "steps_per_epoch": setup.steps_per_epoch,
-            "trivial": judge_trivial(setup),
-        }
-    )

@@ -24,12 +24,17 @@ from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.gains import FIRST_STEPS, Gains
 from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
+from gradclinic.diagnosis.through_time import lost_through_time
 from gradclinic.history import WHOLE_STEP
 
 
 def check(case: Case) -> Finding | None:
     """Fire on growth over depth in the first steps, else on growth over time."""
-    return _over_depth(case) or _over_time(case)
+    return (
+        _over_depth(case)
+        or lost_through_time(case, "exploding_gradient", case.thresholds["exploding_gain"])
+        or _over_time(case)
+    )
 
 
 def _over_depth(case: Case) -> Finding | None:

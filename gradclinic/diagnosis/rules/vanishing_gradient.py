@@ -24,6 +24,7 @@ from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.gains import FIRST_STEPS, FLOOR, Gains
 from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
+from gradclinic.diagnosis.through_time import lost_through_time
 
 LASTING = 0.5
 """Share of the steps in which the gain has to be below the threshold, where it was not from the start."""
@@ -31,10 +32,14 @@ LASTING = 0.5
 
 def check(case: Case) -> Finding | None:
     """Fire where the product of backward gains falls below the threshold, early or for most of the training."""
+    threshold = case.thresholds["vanishing_gain"]
+    return _over_depth(case, threshold) or lost_through_time(case, "vanishing_gradient", threshold)
+
+
+def _over_depth(case: Case, threshold: float) -> Finding | None:
     gains = case.gains
     if gains is None:
         return None
-    threshold = case.thresholds["vanishing_gain"]
     below = gains.total < np.log10(threshold)
     early = gains.steps < gains.steps[0] + FIRST_STEPS
     # The first step shows what architecture and initialization do, before any update; those after it, that it lasts.

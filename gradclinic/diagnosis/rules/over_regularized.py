@@ -1,0 +1,93 @@
+"""What is meant to hold the weights back holds learning back.
+
+Sees: the pull of the weight decay (decay times weights, or of a decoupled one its part in the update) and of L1 over that of
+the gradient, typically; it fires above restraint_share. And the largest dropout, above large_dropout.
+
+Hurts: the minimum of what is minimised is near zero weights, and not where the data are fitted.
+
+Silent: where training goes well; near its end every gradient is as small as the decay.
+
+Source: Krogh & Hertz 1991 (weight decay); Loshchilov & Hutter 2019 (decoupled); Srivastava et al. 2014 (dropout).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradclinic.contract.diagnosis import Cause, Evidence, Finding
+from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.rule import Rule
+from gradclinic.history import Restraint
+
+
+def check(case: Case) -> Finding | None:
+    """Fire where a restraint outweighs the data, and the training suffered."""
+    restraint = case.history.facts.restraint
+    if restraint is None or case.severity == "info":
+        return None
+    threshold, large = case.thresholds["restraint_share"], case.thresholds["large_dropout"]
+    pull = _pull(case, restraint)
+    if pull is not None and pull > threshold:
+        said = f"The weight decay of {restraint.weight_decay:g} pulls {pull:.2g} times as hard as the data."
+        return _finding(case, said, Evidence(signal="decay_over_gradient", value=pull, threshold=threshold))
+    if restraint.dropout > large:
+        said = f"A dropout of {restraint.dropout:g} leaves {1 - restraint.dropout:.0%} of the numbers to learn from."
+        return _finding(case, said, Evidence(signal="dropout", value=restraint.dropout, threshold=large))
+    return None
+
+
+def _pull(case: Case, restraint: Restraint) -> float | None:
+    """Return how hard the weight decay pulls, relative to the gradient: the median over weights and steps."""
+    if restraint.weight_decay <= 0:
+        return None
+    table, ratios = case.history["weight_norm"], case.weight_updates
+    weights = [name for name in table.subjects if "weight" in name.rpartition(".")[2]]
+    if restraint.is_decoupled and ratios is not None and "lr" in case.history:
+        shrinks = float(np.nanmedian(case.history["lr"].series())) * restraint.weight_decay
+        update = float(np.nanmedian(ratios))
+        return shrinks / update if update > 0 else None
+    norms = case.history["grad_norm"]
+    at = np.isin(norms.steps, table.steps)
+    pulls = [
+        restraint.weight_decay
+        * table.series(name)[np.isin(table.steps, norms.steps)]
+        / np.maximum(norms.series(name)[at], 1e-45)
+        for name in weights
+        if name in norms.subjects
+    ]
+    return float(np.nanmedian(np.concatenate(pulls))) if pulls else None
+
+
+def _finding(case: Case, said: str, evidence: Evidence) -> Finding:
+    return Finding(
+        rule="over_regularized",
+        severity=case.severity,
+        first_step=0,
+        summary=said,
+        evidence=[evidence],
+        cause=Cause(what="loss", detail=said.rstrip("."), share=1.0),
+    )
+
+
+def _digits(decay: float) -> dict[str, Any]:
+    layers = [{"type": "Linear", "out_features": 32}, {"type": "ReLU"}, {"type": "Linear", "out_features": 10}]
+    return {
+        "model": {"layers": layers},
+        "data": {"type": "digits"},
+        "loss": {"type": "CrossEntropyLoss"},
+        "optimizer": {"type": "SGD", "lr": 0.1, "weight_decay": decay},
+        "training": {"steps": 200},
+    }
+
+
+RULE = Rule(
+    id="over_regularized",
+    documentation=__doc__ or "",
+    signals=("weight_norm", "grad_norm", "loss"),
+    check=check,
+    thresholds=("restraint_share", "large_dropout", "not_learned_skill", "harmed_skill"),
+    sick=(_digits(1.0),),
+    healthy=(_digits(1e-4),),
+)

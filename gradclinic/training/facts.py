@@ -12,6 +12,9 @@ from gradclinic.training.probes import noise_scale, time_gains
 from gradclinic.training.setup import Setup
 
 
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+
+
 def facts_before(setup: Setup, watched: RunFacts) -> RunFacts:
     """Add to what the recorder knows what spec, data and the network's initial state say."""
     training = setup.spec.training
@@ -66,9 +69,7 @@ def _targets(part: Part, classes: int | None) -> TargetFacts | None:
 def _restraint(setup: Setup) -> Restraint:
     options = setup.optimizer.defaults
     decoupled = setup.spec.optimizer.type == "AdamW" or bool(options.get("decoupled_weight_decay", False))
-    dropouts = [
-        float(module.p) for module in setup.network.modules() if isinstance(module, nn.modules.dropout._DropoutNd)
-    ]  # noqa: SLF001 - the only base that all of them share
+    dropouts = [float(module.p) for module in setup.network.modules() if isinstance(module, DROPOUTS)]
     return Restraint(
         weight_decay=float(options.get("weight_decay", 0.0)),
         is_decoupled=decoupled,

@@ -9,7 +9,7 @@ et al. 2018, arXiv 1812.06162, appendix A.1), from the gradients of several batc
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -43,7 +43,7 @@ def time_gains(setup: Setup) -> dict[str, float]:
             with torch_may_raise():
                 part = setup.data.train
                 loss = setup.criterion(network(part.inputs[rows]), part.targets[rows])
-                found = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True)
+                found = torch.autograd.grad(loss, list(inputs.values()), materialize_grads=True)
         except RaisedByTorch:
             return {}
     gains = {name: _gain(gradient) for name, gradient in zip(inputs, found, strict=True)}
@@ -64,21 +64,19 @@ def noise_scale(setup: Setup) -> float | None:
             for rows in order[: count * size].reshape(count, size):
                 with torch_may_raise():
                     loss = setup.criterion(network(part.inputs[rows]), part.targets[rows])
-                    found = torch.autograd.grad(loss, parameters, allow_unused=True)
-                gradients.append([None if one is None else one.double() for one in found])
+                    found = torch.autograd.grad(loss, parameters, materialize_grads=True)
+                gradients.append(found)
         except RaisedByTorch:
             return None
     return _noise_scale(gradients, size)
 
 
-def _noise_scale(gradients: list[list[Tensor | None]], size: int) -> float | None:
+def _noise_scale(gradients: Sequence[Sequence[Tensor]], size: int) -> float | None:
     squares, of_mean = 0.0, 0.0
-    for columns in zip(*gradients, strict=True):
-        stacked = [column for column in columns if column is not None]
-        if stacked:
-            rows = torch.stack([one.reshape(-1) for one in stacked])
-            squares += float(rows.square().sum()) / len(gradients)
-            of_mean += float(rows.mean(dim=0).square().sum())
+    for of_parameter in zip(*gradients, strict=True):
+        rows = torch.stack([one.double().reshape(-1) for one in of_parameter])
+        squares += float(rows.square().sum()) / len(gradients)
+        of_mean += float(rows.mean(dim=0).square().sum())
     count = len(gradients)
     # Unbiased: E|g|^2 = |G|^2 + tr(S)/size, E|mean g|^2 = |G|^2 + tr(S)/(size count).
     trace = size * (squares - of_mean) * count / (count - 1)
@@ -102,7 +100,9 @@ def _recurrent_in(module: nn.Module) -> nn.Module | None:
     return module if isinstance(module, RECURRENT) else None
 
 
-def _keep(inputs: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def]  # a hook, typed by PyTorch
+def _keep(inputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """Make a hook that keeps a layer's input, as one that gets a gradient."""
+
     def keep(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         x = arguments[0]
         inputs[name] = x if x.requires_grad else x.detach().requires_grad_()
@@ -111,9 +111,9 @@ def _keep(inputs: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def]
     return keep
 
 
-def _gain(gradient: Tensor | None) -> float | None:
+def _gain(gradient: Tensor) -> float | None:
     """Return |g[:, 0]| / |g[:, -1]| of a gradient (N, T, F)."""
-    if gradient is None or gradient.dim() != 3 or gradient.shape[1] < 2:
+    if gradient.dim() != 3 or gradient.shape[1] < 2:
         return None
     first, last = (torch.linalg.vector_norm(gradient[:, at].double()) for at in (0, -1))
     return float(first / last) if float(last) > 0 else None

@@ -56,7 +56,7 @@ class Share:
 
     @property
     def value(self) -> float:
-        """hits / of; NaN of nothing."""
+        """The quotient; NaN of nothing."""
         return self.hits / self.of if self.of else math.nan
 
     @property

@@ -12,7 +12,7 @@ from gradclinic.history import History
 from tools.evaluation.case import Labelled
 from tools.evaluation.judging import Judged
 
-FACTORS = tuple(2.0 ** (step / 4) for step in range(1, 29))
+FACTORS: tuple[float, ...] = tuple(2.0 ** (step / 4) for step in range(1, 29))
 """By how much a threshold is moved either way: up to 128 times, in steps of a fifth."""
 
 

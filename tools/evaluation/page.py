@@ -17,12 +17,19 @@ def write_page(judged: Sequence[Judged], flips: Sequence[Flip], command: str) ->
     """Return the whole page, as Markdown."""
     seeds = sorted({one.seed for one in judged})
     cases = {one.case.id: one.case for one in judged}
-    parts = [
-        "# How often the diagnosis is right",
+    about = (
         f"Made by `{command}`. {len(cases)} labelled cases, each trained on the seeds {', '.join(map(str, seeds))} "
         "(of the initialization, the order of the batches and the split of the data). Shares stand with Wilson's 95 % interval "
         "and the counts that they are made of; the seeds of one case resemble each other, so that the intervals are somewhat "
-        "too narrow. `cases/README.md` says what the labels mean.",
+        "too narrow. `cases/README.md` says what the labels mean."
+    )
+    margins = (
+        "By which factor each threshold would have to move, alone, until the rule judges a case otherwise: the nearest case "
+        "that it fired on, and the nearest that it stayed silent on (first seed; `-` is none within a factor of 128)."
+    )
+    parts = [
+        "# How often the diagnosis is right",
+        about,
         _headline(judged),
         "## By rule",
         _by_rule(judged),
@@ -31,8 +38,7 @@ def write_page(judged: Sequence[Judged], flips: Sequence[Flip], command: str) ->
         "## Mistakes",
         _mistakes(judged),
         "## Margins",
-        "By which factor each threshold would have to move, alone, until the rule judges a case otherwise: the nearest case that it fired "
-        "on, and the nearest that it stayed silent on (first seed; `-` is none within a factor of 128).",
+        margins,
         _margins(flips),
     ]
     return "\n\n".join(parts) + "\n"

@@ -26,9 +26,9 @@ FAR_START = 3.0
 
 def check(case: Case) -> Finding | None:
     """Fire where the weights went no way worth mentioning, though gradients were there."""
-    way = case.way_of_weights
+    way, ratios = case.way_of_weights, case.weight_updates
     threshold = case.thresholds["short_way"]
-    if way is None or way >= threshold or case.severity == "info" or not _gradient_arrives(case):
+    if way is None or ratios is None or way >= threshold or case.severity == "info" or not _gradient_arrives(case):
         return None
     if (
         case.start_over_trivial is not None
@@ -36,7 +36,7 @@ def check(case: Case) -> Finding | None:
         and case.history.facts.task == "classification"
     ):
         return None
-    typical = float(np.nanmedian(case.weight_updates))
+    typical = float(np.nanmedian(ratios))
     return Finding(
         rule="learning_rate_too_low",
         severity=case.severity,

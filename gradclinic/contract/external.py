@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gradclinic.contract.base import SpecModel
+from gradclinic.contract.base import Probability, SpecModel
 from gradclinic.contract.spec import LabelKey, LabelValue
 from gradclinic.contract.training import DiagnosisOptions
 
@@ -51,6 +51,10 @@ class ExternalLayer(SpecModel):
     parameters: list[Name] = Field(default_factory=list, max_length=10_000, description="Names of its own parameters.")
     on_trunk: bool = Field(True, description="Whether every gradient to earlier layers passes through it.")
     weight_shape: list[Steps] | None = Field(None, max_length=16, description="Shape of its weight.")
+    alike_units: Probability | None = Field(None, description="Share of its units that begin as copies of another.")
+    time_gain: Loss | None = Field(
+        None, description="Of a recurrent layer at the start: the gradient at its first input over that at its last."
+    )
 
 
 class ExternalTrivial(SpecModel):
@@ -59,6 +63,33 @@ class ExternalTrivial(SpecModel):
     train_loss: Loss | None = Field(None, description="Its training loss.")
     val_loss: Loss | None = Field(None, description="Its validation loss.")
     metric: Loss | None = Field(None, description="Its value of the leading metric.")
+
+
+class ExternalInputs(SpecModel):
+    """The inputs of the training part, as the model gets them."""
+
+    largest_scale: Loss = Field(description="Root mean square of the largest feature.")
+    smallest_scale: Loss = Field(description="Root mean square of the smallest feature that is not always 0.")
+
+
+class ExternalTargets(SpecModel):
+    """The targets of the training part."""
+
+    lowest: Loss | None = Field(None, description="The smallest number; null for classes.")
+    highest: Loss | None = Field(None, description="The largest number; null for classes.")
+    scale: Loss | None = Field(None, description="Root mean square; null for classes.")
+    class_shares: list[Probability] = Field(
+        default_factory=list, max_length=100_000, description="Share of each class; empty for numbers."
+    )
+
+
+class ExternalRestraint(SpecModel):
+    """What holds weights back on purpose."""
+
+    weight_decay: Loss = Field(0.0, description="The optimizer's.")
+    is_decoupled: bool = Field(False, description="Whether it is taken from the weights directly, as in AdamW.")
+    l1: Loss = Field(0.0, description="Weight of the sum of absolute weights in the loss.")
+    dropout: Probability = Field(0.0, description="The largest probability of a dropout layer.")
 
 
 class ExternalMetric(SpecModel):
@@ -100,6 +131,13 @@ class ExternalFacts(SpecModel):
     metric: Text | None = Field(None, description="The leading metric.")
     steps_planned: Steps | None = Field(None, description="Optimizer steps that the training is to have.")
     steps_per_epoch: Steps | None = Field(None, description="Optimizer steps in one pass over the data.")
+    batch_size: Steps | None = Field(None, description="Samples a step.")
+    noise_scale: Loss | None = Field(
+        None, description="Samples at which gradient and noise are equally large, at the end."
+    )
+    inputs: ExternalInputs | None = Field(None, description="What the model gets.")
+    targets: ExternalTargets | None = Field(None, description="What it is to give.")
+    restraint: ExternalRestraint | None = Field(None, description="What holds its weights back.")
     trivial: ExternalTrivial = Field(default_factory=ExternalTrivial, description="What ignoring the input reaches.")
     outcome: ExternalOutcome | None = Field(None, description="Where the training ended.")
     error: ExternalError | None = Field(None, description="What was raised in the middle of it.")

@@ -11,7 +11,6 @@ from gradclinic.training.evaluation import judge_trivial
 from gradclinic.training.probes import noise_scale, time_gains
 from gradclinic.training.setup import Setup
 
-
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 

@@ -86,6 +86,12 @@ $(BENCH_STAMP): pyproject.toml benchmarks/requirements.lock
 		--editable '.[torch,arrow,fast,lightning]' --group system wandb tensorboard mlflow
 	@touch $@
 
+# Another set of labelled cases, e.g. `make evaluate CASES=/path/to/cases`.
+CASES ?= cases
+.PHONY: evaluate
+evaluate: $(STAMP) ## Train and judge the labelled cases; writes docs/evaluation.md (4 minutes)
+	$(BIN)/python -m tools.evaluation --cases $(CASES) --page docs/evaluation.md
+
 .PHONY: audit
 audit: $(STAMP) ## Known vulnerabilities of what is pinned (asks the package index)
 	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip

@@ -174,6 +174,12 @@ _TABLE = (
         source="Our choice: a quarter of the way is what 'barely better' means here.",
     ),
     ThresholdInfo(
+        name="good_skill",
+        default=0.8,
+        meaning="The same share, below which a fault that stands in the spec itself counts as harm: there is nothing else to suspect.",
+        source="Our choice: four fifths of the way.",
+    ),
+    ThresholdInfo(
         name="harmed_skill",
         default=0.5,
         meaning="The same share, below which a symptom counts as harming the training.",

@@ -32,7 +32,8 @@ def main() -> int:
         )
     print(f"recall {recall(judged)}, health right {share_of(judged, lambda one: one.is_health_right)}")
     if asked.page is not None:
-        command = "make evaluate" if asked.cases == ROOT / "cases" else f"make evaluate CASES={asked.cases.name}"
+        ours = asked.cases.resolve() == ROOT / "cases"
+        command = "make evaluate" if ours else f"make evaluate CASES={asked.cases.name}"
         asked.page.write_text(write_page(judged, flips, command))
         print(f"Written to {asked.page}.")
     return 0

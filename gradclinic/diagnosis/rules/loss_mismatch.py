@@ -51,11 +51,17 @@ def check(case: Case) -> Finding | None:
 
 
 def _severity(case: Case) -> Severity:
-    """Judge by the metric where there is one: the loss itself is what is wrong."""
-    skill = case.learning.metric_skill
-    if skill is not None and skill < case.thresholds["not_learned_skill"]:
+    """Judge by the metric where there is one: the loss itself is what is wrong.
+
+    The fault is certain, so that any training which could have been better counts as harmed by it.
+    """
+    learning = case.learning
+    skill = learning.metric_skill
+    if learning.diverged or (skill is not None and skill < case.thresholds["not_learned_skill"]):
         return "critical"
-    return "warning" if case.severity == "critical" and skill is not None else case.severity
+    if skill is None and case.severity == "critical":
+        return "critical"
+    return "warning" if learning.is_harmed(case.thresholds["good_skill"]) else "info"
 
 
 def _mismatch(case: Case, loss: str) -> tuple[str, str] | None:
@@ -111,7 +117,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
-    thresholds=("not_learned_skill", "harmed_skill"),
+    thresholds=("good_skill", "not_learned_skill"),
     sick=(_digits("Softmax"),),
     healthy=(_digits(), _digits("LogSoftmax")),
 )

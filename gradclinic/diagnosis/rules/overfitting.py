@@ -6,7 +6,7 @@ fires where it has risen by overfitting_rise and is overfitting_gap times the tr
 Hurts: what is learned late is true of the training rows alone, and makes the model worse on all others.
 
 Silent: where the metric on the validation part is as good as it was at its best, or nearly: a cross entropy rises with the
-model's confidence in its few mistakes, and that does no harm.
+model's confidence in its few mistakes, and that does no harm before it is worse than a guess.
 
 Source: Prechelt 1998, "Early stopping, but when?" (the generalisation loss, validation loss over its minimum).
 """
@@ -54,13 +54,19 @@ def _severity(case: Case, outcome: Outcome) -> Severity:
     learning, trivial = case.learning, case.history.facts.trivial.metric
     if learning.metric_skill is None:
         return "warning"
-    if learning.metric_skill < case.thresholds["harmed_skill"]:
+    if learning.metric_skill < case.thresholds["harmed_skill"] or _is_worse_than_guessing(case, outcome):
         return "warning"
     best, last = outcome.best_metric, outcome.metric.value if outcome.metric else None
     if best is None or last is None or trivial is None or math.isclose(best, trivial):
         return "info"
     lost = (best - last) / (best - trivial)
     return "warning" if lost > case.thresholds["overfitting_loss"] else "info"
+
+
+def _is_worse_than_guessing(case: Case, outcome: Outcome) -> bool:
+    """Say whether a predictor that ignores its input has a smaller validation loss: what it is sure of is wrong too often."""
+    trivial = case.history.facts.trivial.val_loss
+    return trivial is not None and outcome.val_loss is not None and outcome.val_loss > trivial
 
 
 def _moons(limit: int, epochs: int) -> dict[str, object]:

@@ -5,7 +5,7 @@ Sees: the root mean square of the targets; it fires above target_scale, or below
 Hurts: the output layer has to grow by that factor first. Its gradients are as large as the targets, and a rate that bears them
 does nothing for the other layers.
 
-Silent: where training goes well all the same.
+Silent: where something was learned all the same: data may hold no more than that.
 
 Source: Bishop 1995, Neural Networks for Pattern Recognition, section 8.2 (targets of order unity).
 """
@@ -24,7 +24,7 @@ def check(case: Case) -> Finding | None:
     targets = case.history.facts.targets
     threshold = case.thresholds["target_scale"]
     scale = targets.scale if targets else None
-    if scale is None or scale == 0 or case.severity == "info" or 1 / threshold <= scale <= threshold:
+    if scale is None or scale == 0 or case.severity != "critical" or 1 / threshold <= scale <= threshold:
         return None
     last = next((layer.name for layer in reversed(case.history.facts.layers) if layer.parameters), None)
     return Finding(
@@ -58,7 +58,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
-    thresholds=("target_scale", "not_learned_skill", "harmed_skill"),
+    thresholds=("target_scale", "not_learned_skill"),
     sick=(_diabetes(normalize_target=False),),
     healthy=(_diabetes(normalize_target=True),),
 )

@@ -223,7 +223,7 @@ def _clip(setup: Setup) -> dict[str, Tensor]:
     clipped = torch.zeros((), dtype=torch.bool)
     if (limit := training.clip_grad_value) is not None:
         largest = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], math.inf)
-        clipped = largest > limit
+        clipped = ~(largest <= limit)  # also where one of them is NaN
         nn.utils.clip_grad_value_(parameters, limit)
     if (limit := training.clip_grad_norm) is not None:
         over = nn.utils.clip_grad_norm_(parameters, limit) > limit

@@ -40,8 +40,9 @@ def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
         return
     done = part.last_step + 1
     write_fenced(writer, claim, step=done, version=jobs.c.version + 1)
-    if _steps_done(writer, claim.run_id) < done:
-        write_part(writer, claim.run_id, part, claim.attempt)
+    before = _steps_done(writer, claim.run_id)
+    if before < done:
+        _write(writer, claim.run_id, part, claim.attempt, before)
 
 
 def write_part(writer: Writer, run_id: str, part: History, attempt: int) -> None:
@@ -49,6 +50,11 @@ def write_part(writer: Writer, run_id: str, part: History, attempt: int) -> None
 
     Chunks may be of any length. Each signal has to keep its subjects, and its steps to follow those that are there.
     """
+    _write(writer, run_id, part, attempt, _steps_done(writer, run_id))
+
+
+def _write(writer: Writer, run_id: str, part: History, attempt: int, before: int) -> None:
+    """Add the rows of a part to a run that has had `before` steps until now."""
     tables = {signal: table for signal, table in part.tables.items() if len(table.steps)}
     if part.last_step is None:
         return
@@ -63,7 +69,7 @@ def write_part(writer: Writer, run_id: str, part: History, attempt: int) -> None
         }
         for signal, table in tables.items()
     ]
-    before, done = _steps_done(writer, run_id), part.last_step + 1
+    done = part.last_step + 1
     writer.connection.execute(insert(history_chunks), rows)
     add_cells(writer, run_id, tables, before)
     grown = {"steps_done": max(before, done), "written_at": writer.now()}

@@ -171,7 +171,16 @@ def _host_of(url: str) -> str:
 
 
 def path_of(*parts: str) -> str:
-    """Return the address of something under /v1, each part escaped."""
+    """Return the address of something under /v1, each part escaped.
+
+    Raises:
+        ValueError: An id is missing.
+    """
+    if not all(isinstance(part, str) for part in parts):
+        raise ValueError(
+            "An id is missing. A stream that never reached the service has none: what it recorded is in the file that it told "
+            "of, and `gradclinic upload FILE` sends it."
+        )
     return "/".join(("/v1", *(quote(part, safe="") for part in parts)))
 
 

@@ -57,7 +57,7 @@ class _Group:
         return "depth" if abs(self.decades / self.count) < MILD else self.role
 
 
-UNSEEN = " (or activations that are called as functions, which the recorder cannot see)"
+UNSEEN = " (or activations that the recorder cannot tell apart: called as functions, or one module called for several layers)"
 
 
 def attribute(

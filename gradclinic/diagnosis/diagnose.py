@@ -83,7 +83,7 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
         )
     case = Case(history, thresholds)
     findings: dict[RuleId, Finding] = {}
-    notes = []
+    notes = list(history.facts.notes)  # what the recorder could not see
     for rule in RULES:
         missing = [signal for signal in rule.signals if signal not in history]
         if missing:

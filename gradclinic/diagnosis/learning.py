@@ -10,12 +10,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from gradclinic.contract.diagnosis import Severity
 from gradclinic.history import History
 
 FIRST_STEPS = 5
 """Steps whose mean loss stands in for the trivial predictor's where that is not known."""
+
+LEAST_FALL = 0.05
+"""Share of the first loss by which the last ones have to be below it for that to count as a fall."""
 
 LEAST_LOSSES = 4 * FIRST_STEPS
 """Recorded losses for which that is done: the last ones of fewer are, in part or nearly, the first ones again."""
@@ -34,6 +38,8 @@ class Learning:
     start_loss: float | None
     end_loss: float | None
     trivial_loss: float | None
+    has_fallen: bool = False
+    """Whether the loss fell clearly, where no trivial loss is known: how far it could fall is not known either."""
 
     @property
     def skills(self) -> tuple[float, ...]:
@@ -42,7 +48,7 @@ class Learning:
 
     def has_not_learned(self, skill: float) -> bool:
         """Say whether nothing shows that the model is clearly better than trivial."""
-        return self.diverged or (bool(self.skills) and max(self.skills) < skill)
+        return self.diverged or (bool(self.skills) and max(self.skills) < skill and not self.has_fallen)
 
     def is_harmed(self, skill: float) -> bool:
         """Say whether anything shows that it should be better."""
@@ -60,7 +66,7 @@ def judge_learning(history: History) -> Learning:
     facts = history.facts
     losses = history["loss"].series() if "loss" in history else np.empty(0)
     window = max(FIRST_STEPS, min(facts.steps_per_epoch or FIRST_STEPS, len(losses)))
-    start, end = _mean(losses[:FIRST_STEPS]), _mean(losses[-window:])
+    start, end = _start(losses), _mean(losses[-window:])
     outcome = facts.outcome
     trivial = facts.trivial.train_loss
     # Without a known trivial loss the first losses stand in: a fresh network knows nothing of its input.
@@ -74,10 +80,25 @@ def judge_learning(history: History) -> Learning:
         start_loss=start,
         end_loss=end,
         trivial_loss=trivial,
+        has_fallen=trivial is None and _has_fallen(losses, start, end, window),
     )
 
 
-def _mean(losses: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float | None:
+def _start(losses: npt.NDArray[np.float64]) -> float | None:
+    """Return the mean of the first losses, or the very first where that is less: a step that throws the weights away is no start."""
+    known = [value for value in (_mean(losses[:1]), _mean(losses[:FIRST_STEPS])) if value is not None]
+    return min(known, default=None)
+
+
+def _has_fallen(losses: npt.NDArray[np.float64], start: float | None, end: float | None, window: int) -> bool:
+    """Say whether the last losses are below the first by more than a few percent, and by more than chance."""
+    if start is None or end is None or len(losses) < LEAST_LOSSES:
+        return False
+    chance = 3.0 * float(losses[-window:].std()) / math.sqrt(window)
+    return start - end > max(LEAST_FALL * abs(start), chance)
+
+
+def _mean(losses: npt.NDArray[np.float64]) -> float | None:
     with np.errstate(over="ignore", invalid="ignore"):  # infinities of both signs, and sums too large, have no mean
         value = float(losses.mean()) if len(losses) else float("nan")
     return value if np.isfinite(value) else None

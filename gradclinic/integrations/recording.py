@@ -48,7 +48,8 @@ class Recording:
         name: Of that run.
 
     Raises:
-        ValueError: Both or all three of `save_to`, `sink` and `client` are given, or there is no such signal.
+        ValueError: Both or all three of `save_to`, `sink` and `client` are given, there is no such signal, or
+            no folder to save to.
     """
 
     def __init__(  # noqa: PLR0913 - the options of a callback, each by its keyword
@@ -69,6 +70,9 @@ class Recording:
         self._every = every
         self._signals = signals
         self._save_to = None if save_to is None else Path(save_to)
+        if self._save_to is not None and not self._save_to.absolute().parent.is_dir():
+            # Said now, and not when a training of hours has ended.
+            raise ValueError(f"save_to is {save_to}, and there is no folder {self._save_to.absolute().parent}.")
         self._sink = sink
         self._client = client
         self._name = name

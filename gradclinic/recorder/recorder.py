@@ -79,6 +79,7 @@ class Recorder:
             default where any parameter is on another device than the CPU.
 
     Raises:
+        TypeError: Model or optimizer is something else; they may have changed places.
         ValueError: The parameters cannot be read (sharded, lazy, meta), no optimizer was given, there is no such signal,
             or no such kernel here.
         KeyError: The model has no such layer.
@@ -96,9 +97,14 @@ class Recorder:
         kernel: KernelName | None = None,
         defer: bool | None = None,
     ) -> None:
-        self._optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
+        self._optimizers = [optimizer] if not isinstance(optimizer, Sequence) else list(optimizer)
         if not self._optimizers:
             raise ValueError("No optimizer was given. Recorder(model, optimizer) measures when the optimizer steps.")
+        for given, kind in ((model, nn.Module), *((each, Optimizer) for each in self._optimizers)):
+            if not isinstance(given, kind):
+                raise TypeError(
+                    f"Recorder(model, optimizer) got a {type(given).__name__} where a {kind.__name__} belongs."
+                )
         targets = find_targets(model, layers)
         parameters = targets.parameters
         notes = [*targets.notes, *strangers(parameters, self._optimizers)]
@@ -123,6 +129,7 @@ class Recorder:
         self._rows = Rows()
         self._number_names: set[str] = set()  # that were found to be good ones
         self._handles: list[RemovableHandle] = []
+        self._has_stepped = False  # any optimizer, ever
         self.facts = RunFacts(
             layers=list(targets.layers),
             optimizer=", ".join(dict.fromkeys(type(each).__name__ for each in self._optimizers)),
@@ -144,6 +151,9 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         self._detach()
+        if self._step and not self._has_stepped:
+            words = "No optimizer took a step while it was recorded: nothing was trained. Is optimizer.step() called?"
+            self.facts = self.facts.model_copy(update={"notes": [*self.facts.notes, words]})
         if self._sink is not None:
             self._deliver()
 
@@ -165,6 +175,7 @@ class Recorder:
         """Make the hook that runs before an optimizer's step."""
 
         def before_update(optimizer: Optimizer, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+            self._has_stepped = True
             if self._lr is None and optimizer is self._optimizers[0]:
                 self._lr = self._read_lr()
             watch.keep_weights(self._due)
@@ -276,6 +287,10 @@ class Recorder:
 
     def _number(self, value: float | Tensor) -> float | Tensor:
         """Take a number at once, or, where that would make the host wait, a copy that nobody overwrites."""
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError(
+                f"A number of the step has the shape {tuple(value.shape)}; expected one number, such as a mean."
+            )
         if isinstance(value, Tensor) and self._defer:
             return value.detach().to(torch.float64, copy=True).reshape(())
         return float(value.detach() if isinstance(value, Tensor) else value)

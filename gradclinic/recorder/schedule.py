@@ -96,6 +96,10 @@ def schedule_of(
 
 
 def _refuse_unknown(every: int, signals: Mapping[Signal, int]) -> None:
+    if not isinstance(signals, Mapping):
+        raise ValueError(  # noqa: TRY004 - of the same kind as the others
+            f'signals is {signals!r}; expected the steps between two records of each: {{"activation_mean": 1}}.'
+        )
     # A signal whose name is misspelt would be recorded as if nothing had been asked.
     if unknown := [str(name) for name in signals if name not in SIGNALS]:
         raise ValueError(f"No such signal: {', '.join(unknown)}. There are {', '.join(SIGNALS)}.")

@@ -24,12 +24,12 @@ def check(case: Case) -> Finding | None:
     """Fire where neither loss nor metric is clearly better than a trivial predictor's."""
     learning = case.learning
     threshold = case.thresholds["not_learned_skill"]
-    if not learning.has_not_learned(threshold):
+    if not learning.has_not_learned(threshold) and not _fell_a_little(case):
         return None
     steps = case.history["loss"].steps
     return Finding(
         rule="loss_not_decreasing",
-        severity="critical",
+        severity="warning" if _fell_a_little(case) else "critical",
         # It is the state at the end that is judged.
         first_step=int(steps[-1]) if len(steps) else None,
         summary=_summary(case),
@@ -41,6 +41,12 @@ def check(case: Case) -> Finding | None:
         + _update_size(case)
         + _change(case),
     )
+
+
+def _fell_a_little(case: Case) -> bool:
+    """Say whether the loss fell, and it is not known whether that is much: nobody told what a trivial predictor reaches."""
+    learning = case.learning
+    return learning.has_fallen and not learning.diverged and max(learning.skills) < case.thresholds["not_learned_skill"]
 
 
 def _change(case: Case) -> list[Evidence]:
@@ -62,6 +68,8 @@ def _summary(case: Case) -> str:
     learning = case.learning
     if learning.diverged or learning.end_loss is None:
         return "The loss did not end as a number."
+    if _fell_a_little(case):
+        return f"The loss fell from {learning.start_loss:.3g} to {learning.end_loss:.3g} only; how low it could be is not known."
     if learning.trivial_loss is None:
         return f"The loss went from {learning.start_loss:.3g} to {learning.end_loss:.3g}."
     return f"The loss ended at {learning.end_loss:.3g}; a predictor that ignores its input reaches {learning.trivial_loss:.3g}."

@@ -205,3 +205,25 @@ def test_growth_is_seen_where_the_parameters_norms_alone_were_recorded():
     )
     rules = {finding.rule for finding in diagnose(history).findings}
     assert "exploding_gradient" in rules
+
+
+def losses_only(values):
+    losses = np.asarray(values, np.float64)
+    return History({"loss": SignalTable(np.arange(len(losses)), ("",), losses[:, None])})
+
+
+def test_a_training_that_was_thrown_away_by_its_first_steps_is_not_healthy():
+    """The loss jumps before it was written down five times: what it jumped to is no start to compare with."""
+    diagnosis = diagnose(losses_only([2.32, 3012.0, 6_537_632.0, 5_000_000.0, 4_000_000.0, *[160.0] * 195]))
+    assert diagnosis.health == "critical"
+    assert diagnosis.findings[0].rule == "loss_not_decreasing"
+
+
+def test_a_loss_that_fell_by_little_is_a_warning_where_nobody_knows_how_far_it_could():
+    noise = np.random.default_rng(0).normal(0, 0.01, 60)
+    diagnosis = diagnose(losses_only(np.linspace(2.31, 1.81, 60) + noise))
+    found = {finding.rule: finding for finding in diagnosis.findings}
+    assert diagnosis.health == "warning"
+    assert "fell from 2." in found["loss_not_decreasing"].summary
+    assert diagnose(losses_only(np.full(60, 2.31) + noise)).health == "critical"
+    assert diagnose(losses_only(np.linspace(2.31, 0.2, 60) + noise)).health == "healthy"

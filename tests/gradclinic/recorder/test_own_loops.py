@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from gradclinic.diagnosis import diagnose
 from gradclinic.recorder import Recorder
 
 
@@ -278,3 +279,25 @@ def test_recording_changes_no_bit_of_a_training_with_dropout_accumulation_and_au
     (recorded, one), (bare, other) = train(records=True), train(records=False)
     assert all(torch.equal(recorded[name], bare[name]) for name in bare)
     assert torch.equal(one, other)
+
+
+def test_a_loop_whose_optimizer_never_steps_is_told_so():
+    model = network()
+    recorder = Recorder(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    with recorder:
+        model(torch.ones(2, 6)).sum().backward()
+        recorder.step(1.0)
+    assert any("No optimizer took a step" in note for note in diagnose(recorder.history).notes)
+
+
+def test_what_is_in_the_wrong_place_is_told_by_its_type():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(TypeError, match="SGD where a Module"):
+        Recorder(optimizer, model)
+    with pytest.raises(ValueError, match="expected the steps between"):
+        Recorder(model, optimizer, signals=["activation_mean"])
+    with Recorder(model, optimizer) as recorder:
+        optimizer.step()
+        with pytest.raises(ValueError, match=r"shape \(3,\)"):
+            recorder.step(torch.ones(3))

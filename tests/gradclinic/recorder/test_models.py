@@ -1,4 +1,4 @@
-"""Every parameter signal on the four models that the recorder is measured on, against a slow float64 reference."""
+"""Every signal on the four models that the recorder is measured on, against a slow float64 reference."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from gradclinic.recorder import Recorder
+from gradclinic.recorder.activations import flat_parts
 
 
 class Residual(nn.Module):
@@ -104,3 +105,58 @@ def test_each_signal_agrees_with_a_float64_reference(make, scale, kernel):
                     assert recorded == pytest.approx(value, rel=1e-6, abs=slack), (signal, name, step)
         whole = norm64(np.array([row["grad_norm"] / scale for row in rows.values()])) * scale
         assert history["grad_norm"].series()[step] == pytest.approx(whole, rel=1e-6, abs=0)
+
+
+class Kept:
+    """Copies of the outputs of layers and of their gradients, as float64 arrays by the layer's name."""
+
+    def __init__(self, model, names):
+        self.outputs, self.gradients = {}, {}
+        modules = dict(model.named_modules())
+        self.handles = [modules[name].register_forward_hook(self._keep(name)) for name in names]
+
+    def _keep(self, name):
+        def keep(_module, _inputs, output):
+            tensor = output[0] if isinstance(output, tuple) else output
+            self.outputs[name] = tensor.detach().double().numpy().copy()
+            tensor.register_hook(lambda g: self.gradients.__setitem__(name, g.detach().double().numpy().copy()))
+
+        return keep
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", ["compiled", "torch"])
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
+@pytest.mark.parametrize("make", [sigmoids, convolutions, transformer, wide])
+def test_each_signal_of_a_layer_agrees_with_a_float64_reference(make, scale, kernel):
+    torch.manual_seed(0)
+    model, x = make()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1 / max(scale, 1.0))
+    y = torch.randint(0, 10, (len(x),))
+    steps = []
+    with Recorder(model, optimizer, kernel=kernel) as recorder:
+        for _ in range(2):
+            kept = Kept(model, [layer.name for layer in recorder.facts.layers])
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y) * scale
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+            for handle in kept.handles:
+                handle.remove()
+            steps.append(kept)
+    history = recorder.history
+    for step, kept in enumerate(steps):
+        assert set(kept.outputs) == set(history["activation_mean"].subjects)
+        for name, output in kept.outputs.items():
+            found = {signal: history[signal].series(name)[step] for signal in ("activation_mean", "activation_std")}
+            near = 1e-9 * output.std()
+            assert found["activation_mean"] == pytest.approx(output.mean(), rel=1e-6, abs=near), (name, step)
+            assert found["activation_std"] == pytest.approx(output.std(), rel=1e-6, abs=near), (name, step)
+            # The squares are of numbers that were brought near 1 first: the reference must not leave float64's range either.
+            expected = norm64(kept.gradients[name] / scale) * scale
+            assert history["activation_grad_norm"].series(name)[step] == pytest.approx(expected, rel=1e-6, abs=0), name
+        for name in history["saturated_fraction"].subjects if "saturated_fraction" in history else ():
+            low, high = (np.float32(bound) for bound in flat_parts(model.get_submodule(name)).bounds)
+            flat = (kept.outputs[name] <= low) | (kept.outputs[name] >= high)
+            assert history["saturated_fraction"].series(name)[step] == pytest.approx(flat.mean(), abs=1e-12), name

@@ -41,6 +41,7 @@ Name = Annotated[str, Field(max_length=MAX_SUBJECT)]
 Steps = Annotated[int, Field(ge=0, le=LAST_STEP + 1)]
 Note = Annotated[str, Field(max_length=2000)]
 Loss = Annotated[float, Field(ge=-1e308, le=1e308)]
+Scale = Annotated[float, Field(gt=0, le=1e308)]
 
 
 class ExternalLayer(SpecModel):
@@ -68,8 +69,8 @@ class ExternalTrivial(SpecModel):
 class ExternalInputs(SpecModel):
     """The inputs of the training part, as the model gets them."""
 
-    largest_scale: Loss = Field(description="Root mean square of the largest feature.")
-    smallest_scale: Loss = Field(description="Root mean square of the smallest feature that is not always 0.")
+    largest_scale: Scale = Field(description="Root mean square of the largest feature.")
+    smallest_scale: Scale = Field(description="Root mean square of the smallest feature that is not always 0.")
 
 
 class ExternalTargets(SpecModel):

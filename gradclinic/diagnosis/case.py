@@ -12,7 +12,7 @@ from gradclinic.contract.diagnosis import Severity
 from gradclinic.diagnosis.gains import Gains, backward_gains
 from gradclinic.diagnosis.learning import Learning, judge_learning
 from gradclinic.diagnosis.thresholds import thresholds_with
-from gradclinic.history import History
+from gradclinic.history import WHOLE_STEP, History
 from gradclinic.history.facts import Trivial
 
 
@@ -43,6 +43,15 @@ class Case:
         """Whether the model was built from a spec, so that no activation is hidden in a user's own code."""
         # What a trivial predictor reaches only a training knows that has the data, too; frameworks know the steps planned.
         return self.history.facts.trivial != Trivial()
+
+    @cached_property
+    def gradient_norms(self) -> npt.NDArray[np.float64]:
+        """The norm (n,) of the whole gradient at each record of `grad_norm`; nothing where that was not recorded."""
+        if "grad_norm" not in self.history:
+            return np.empty(0)
+        table = self.history["grad_norm"]
+        # A table of someone else's may have the parameters' norms alone; hypot neither overflows nor underflows.
+        return table.series() if WHOLE_STEP in table.subjects else np.hypot.reduce(table.values, axis=1)
 
     @cached_property
     def weight_updates(self) -> npt.NDArray[np.float64] | None:

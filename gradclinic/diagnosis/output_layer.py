@@ -31,7 +31,17 @@ RANGES: dict[str, tuple[float, float]] = {
 """What comes out of an activation, with PyTorch's default keywords; what is not here is not bounded, or hardly (ELU, GELU)."""
 
 
+def ends_with_weights(layers: Sequence[LayerFacts]) -> bool:
+    """Say whether the last layer of the trunk has weights; layers that only move numbers are passed by."""
+    last = _last(layers)
+    return last is not None and bool(last.parameters)
+
+
 def output_activation(layers: Sequence[LayerFacts]) -> LayerFacts | None:
     """Return the last layer of the trunk if it is a bounded activation; layers that only move numbers are passed by."""
-    last = next((layer for layer in reversed(layers) if layer.on_trunk and layer.type not in PASSING), None)
+    last = _last(layers)
     return last if last is not None and last.type in RANGES else None
+
+
+def _last(layers: Sequence[LayerFacts]) -> LayerFacts | None:
+    return next((layer for layer in reversed(layers) if layer.on_trunk and layer.type not in PASSING), None)

@@ -18,8 +18,9 @@ from gradclinic.recorder import DENSE_STEPS, schedule_of
 
 FLOAT_BYTES = 4
 
-PARAMETER_COPIES = 5
-"""Weights, gradients, up to two moments of an optimizer, and a working copy of optimizer or recorder."""
+PARAMETER_COPIES = 8
+"""Weights, gradients, up to two moments of an optimizer, a working copy of optimizer or recorder, and in the end a copy of the
+network with two gradients, from which the noise is worked out."""
 
 ACTIVATION_COPIES = 2
 """What is held for the backward pass has a gradient in it."""

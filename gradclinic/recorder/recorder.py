@@ -97,14 +97,7 @@ class Recorder:
         kernel: KernelName | None = None,
         defer: bool | None = None,
     ) -> None:
-        self._optimizers = [optimizer] if not isinstance(optimizer, Sequence) else list(optimizer)
-        if not self._optimizers:
-            raise ValueError("No optimizer was given. Recorder(model, optimizer) measures when the optimizer steps.")
-        for given, kind in ((model, nn.Module), *((each, Optimizer) for each in self._optimizers)):
-            if not isinstance(given, kind):
-                raise TypeError(
-                    f"Recorder(model, optimizer) got a {type(given).__name__} where a {kind.__name__} belongs."
-                )
+        self._optimizers = _checked(model, optimizer)
         targets = find_targets(model, layers)
         parameters = targets.parameters
         notes = [*targets.notes, *strangers(parameters, self._optimizers)]
@@ -300,6 +293,17 @@ class Recorder:
         early = "before_clipping" if self._measured_early else "at_optimizer_step"
         if self.facts.gradients_measured not in (early, "at_optimizer_step"):
             self.facts = self.facts.model_copy(update={"gradients_measured": early})
+
+
+def _checked(model: object, optimizer: Optimizer | Sequence[Optimizer]) -> list[Optimizer]:
+    """Return the optimizers as a list, after making sure that everything is in its place."""
+    optimizers = list(optimizer) if isinstance(optimizer, Sequence) else [optimizer]
+    if not optimizers:
+        raise ValueError("No optimizer was given. Recorder(model, optimizer) measures when the optimizer steps.")
+    for given, kind in ((model, nn.Module), *((each, Optimizer) for each in optimizers)):
+        if not isinstance(given, kind):
+            raise TypeError(f"Recorder(model, optimizer) got a {type(given).__name__} where a {kind.__name__} belongs.")
+    return optimizers
 
 
 def _joined(pieces: Sequence[Values | None]) -> Values:

@@ -19,7 +19,10 @@ from gradclinic.training.raised import RaisedByTorch, torch_may_raise
 from gradclinic.training.setup import Setup
 
 BATCHES = 16
-"""Batches that the noise is worked out from."""
+"""Batches that the noise is worked out from, at most."""
+
+FEWEST = 2
+"""Batches without which there is no difference to see."""
 
 RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
 
@@ -53,11 +56,13 @@ def time_gains(setup: Setup) -> dict[str, float]:
 def noise_scale(setup: Setup) -> float | None:
     """Return the gradient noise scale in samples; None where it cannot be told: too few rows, or no finite gradient."""
     part, size = setup.data.train, setup.spec.training.batch_size
-    count = min(BATCHES, len(part) // size)
-    if count < 2:
+    # Never more than a tenth of what the training itself takes.
+    count = min(BATCHES, len(part) // size, max(FEWEST, setup.steps // 10))
+    if count < FEWEST:
         return None
     order = torch.randperm(len(part), generator=torch.Generator().manual_seed(setup.seed))
-    gradients = []
+    squares = 0.0
+    total: list[Tensor] = []
     with _apart(setup) as network, torch.random.fork_rng(devices=[]):
         parameters = [p for p in network.parameters() if p.requires_grad]
         try:
@@ -65,20 +70,21 @@ def noise_scale(setup: Setup) -> float | None:
                 with torch_may_raise():
                     loss = setup.criterion(network(part.inputs[rows]), part.targets[rows])
                     found = torch.autograd.grad(loss, parameters, materialize_grads=True)
-                gradients.append(found)
+                squares += _square(found) / count
+                # A running sum: of a large model there is no room for the gradients of all batches.
+                total = [old + new for old, new in zip(total, found, strict=True)] if total else list(found)
         except RaisedByTorch:
             return None
-    return _noise_scale(gradients, size)
+    return _noise_scale(squares, _square(total) / count**2, count, size)
 
 
-def _noise_scale(gradients: Sequence[Sequence[Tensor]], size: int) -> float | None:
-    squares, of_mean = 0.0, 0.0
-    for of_parameter in zip(*gradients, strict=True):
-        rows = torch.stack([one.double().reshape(-1) for one in of_parameter])
-        squares += float(rows.square().sum()) / len(gradients)
-        of_mean += float(rows.mean(dim=0).square().sum())
-    count = len(gradients)
-    # Unbiased: E|g|^2 = |G|^2 + tr(S)/size, E|mean g|^2 = |G|^2 + tr(S)/(size count).
+def _square(gradients: Sequence[Tensor]) -> float:
+    return sum(float(torch.linalg.vector_norm(one, dtype=torch.float64)) ** 2 for one in gradients)
+
+
+def _noise_scale(squares: float, of_mean: float, count: int, size: int) -> float | None:
+    """Work the scale out of E|g|^2 over `count` batches of `size` and of |mean g|^2; both are biased by the noise."""
+    # E|g|^2 = |G|^2 + tr(S)/size, E|mean g|^2 = |G|^2 + tr(S)/(size count).
     trace = size * (squares - of_mean) * count / (count - 1)
     gradient = of_mean - trace / (size * count)
     if not (squares > 0 and squares < float("inf")):

@@ -25,7 +25,6 @@ from gradclinic.diagnosis.gains import FIRST_STEPS, Gains
 from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
 from gradclinic.diagnosis.through_time import lost_through_time
-from gradclinic.history import WHOLE_STEP
 
 
 def check(case: Case) -> Finding | None:
@@ -80,8 +79,7 @@ def _flooded(gains: Gains, window: np.ndarray[Any, Any], threshold: float) -> li
 
 def _over_time(case: Case) -> Finding | None:
     table = case.history["grad_norm"]
-    # A table of someone else's may have the parameters' norms alone; hypot neither overflows nor underflows.
-    norms = table.series() if WHOLE_STEP in table.subjects else np.hypot.reduce(table.values, axis=1)
+    norms = case.gradient_norms
     start = norms[:FIRST_STEPS][np.isfinite(norms[:FIRST_STEPS])]
     usual = float(np.median(start)) if len(start) else 0.0
     threshold = case.thresholds["exploding_growth"]

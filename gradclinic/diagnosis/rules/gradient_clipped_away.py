@@ -28,7 +28,7 @@ def check(case: Case) -> Finding | None:
     share = float(clipped.mean())
     if share <= threshold:
         return None
-    norms = case.history["grad_norm"].series()
+    norms = case.gradient_norms
     usual = float(np.nanmedian(norms)) if len(norms) else float("nan")
     return Finding(
         rule="gradient_clipped_away",

@@ -54,7 +54,7 @@ def check(case: Case) -> Finding | None:
 
 def _gradient_arrives(case: Case) -> bool:
     """Say whether there is a gradient, and none that is lost on its way to the first layers."""
-    norms = case.history["grad_norm"].series()
+    norms = case.gradient_norms
     if not np.nanmax(norms, initial=0.0) > 0:
         return False
     gains = case.gains

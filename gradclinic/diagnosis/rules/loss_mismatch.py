@@ -16,7 +16,7 @@ from typing import Any
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding, Severity
 from gradclinic.diagnosis.case import Case
-from gradclinic.diagnosis.output_layer import RANGES, output_activation
+from gradclinic.diagnosis.output_layer import RANGES, ends_with_weights, output_activation
 from gradclinic.diagnosis.rule import Rule
 
 TAKE_LOGITS = frozenset({"CrossEntropyLoss", "BCEWithLogitsLoss"})
@@ -37,7 +37,7 @@ def check(case: Case) -> Finding | None:
     said = _mismatch(case, facts.loss)
     if said is None:
         return None
-    last = next(layer.name for layer in reversed(facts.layers) if layer.on_trunk)
+    last = next((layer.name for layer in reversed(facts.layers) if layer.on_trunk), facts.layers[-1].name)
     detail, expected = said
     return Finding(
         rule="loss_mismatch",
@@ -66,8 +66,12 @@ def _severity(case: Case) -> Severity:
 
 def _mismatch(case: Case, loss: str) -> tuple[str, str] | None:
     """Return what is wrong, and what would be right."""
-    last = output_activation(case.history.facts.layers)
+    layers = case.history.facts.layers
+    last = output_activation(layers)
     kind = last.type if last else None
+    # Of a user's own loop, or a graph, the last activation may be a function: only weights that stand last are known to be last.
+    if kind is None and not (case.sees_all_layers and ends_with_weights(layers)):
+        return None
     if loss in TAKE_LOGITS and kind is not None and kind != "LogSoftmax":
         return (
             f"{loss} takes logits, and gets what {kind} leaves of them.",

@@ -46,7 +46,9 @@ def check(case: Case) -> Finding | None:
 def _fell_a_little(case: Case) -> bool:
     """Say whether the loss fell, and it is not known whether that is much: nobody told what a trivial predictor reaches."""
     learning = case.learning
-    return learning.has_fallen and not learning.diverged and max(learning.skills) < case.thresholds["not_learned_skill"]
+    if not learning.has_fallen or learning.diverged or not learning.skills:
+        return False
+    return max(learning.skills) < case.thresholds["not_learned_skill"]
 
 
 def _change(case: Case) -> list[Evidence]:

@@ -35,6 +35,8 @@ def check(case: Case) -> Finding | None:
     losses = table.series()[len(table.steps) // 2 :]
     if 2 * len(losses) < FEWEST or not np.isfinite(losses).all() or case.severity == "info":
         return None
+    largest = float(np.abs(losses).max())
+    losses = losses / largest if largest > 0 else losses  # squares of a diverging loss leave float64
     level = abs(float(losses.mean()))
     swings = _without_trend(losses)
     width = float(swings.std()) / level if level > 0 else 0.0
@@ -57,9 +59,9 @@ def check(case: Case) -> Finding | None:
 
 
 def _without_trend(losses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    at = np.arange(len(losses))
-    slope, offset = np.polyfit(at, losses, 1)
-    return np.asarray(losses - slope * at - offset, np.float64)
+    at = np.arange(len(losses)) - (len(losses) - 1) / 2
+    around = losses - losses.mean()
+    return np.asarray(around - at * float(at @ around) / float(at @ at), np.float64)
 
 
 def _period(swings: npt.NDArray[np.float64]) -> tuple[int, float]:

@@ -29,6 +29,8 @@ def check(case: Case) -> Finding | None:
     if outcome is None or len(values.steps) < 2 or outcome.val_loss is None or outcome.train_loss is None:
         return None
     losses = values.series()
+    if not np.isfinite(losses).any():
+        return None
     row = int(np.nanargmin(losses))
     best = float(losses[row])
     if not (best > 0 and outcome.train_loss > 0):  # of losses that may be below 0 there is no ratio

@@ -30,7 +30,7 @@ def check(case: Case) -> Finding | None:
         return None
     rates = case.history["lr"].series() if "lr" in case.history else np.empty(0)
     tiny = f"The learning rate is {rates.max():.2g}" if len(rates) else "The updates are too small"
-    gets_gradient = bool(np.nanmax(case.history["grad_norm"].series(), initial=0.0) > 0)
+    gets_gradient = bool(np.nanmax(case.gradient_norms, initial=0.0) > 0)
     return Finding(
         rule="unchanged_weights",
         severity=case.severity,

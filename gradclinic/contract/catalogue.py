@@ -35,6 +35,18 @@ class RuleInfo(ResultModel):
     thresholds: list[ThresholdInfo]
 
 
+class FixRecord(ResultModel):
+    """What was measured of a kind of fix for one finding, over all stored jobs."""
+
+    rule: RuleId
+    tries: int = Field(description="Fixes with a verdict.")
+    helped: int = Field(description="Of them, verified.")
+    harmed: int = Field(description="Of them, harmful.")
+    median_effect: float | None = Field(
+        description="Median difference of the outcome, patched over unchanged spec; null where none was measured."
+    )
+
+
 class FixInfo(ResultModel):
     """A kind of fix, as its own documentation tells it."""
 
@@ -45,6 +57,8 @@ class FixInfo(ResultModel):
     fails: str = Field(description="When it is known not to help.")
     addresses: list[RuleId]
     references: list[str]
+    costs: str = Field("", description="What it costs.")
+    measured: list[FixRecord] = Field(default_factory=list, description="What was measured of it here, by finding.")
 
 
 class LayerInfo(ResultModel):

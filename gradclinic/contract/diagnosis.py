@@ -48,6 +48,8 @@ class Outcome(ResultModel):
     best_val_loss: float | None = Field(None, description="The smallest validation loss that was evaluated.")
     best_metric: float | None = Field(None, description="The best value of the leading metric that was evaluated.")
     best_step: int | None = Field(None, description="Steps done when the validation loss was smallest.")
+    stopped_by: RuleId | None = Field(None, description="The finding that ended it early, as `diagnosis.stop_on` asks.")
+    steps_saved: int = Field(0, description="Steps that were planned and not done, because a finding ended it.")
 
 
 class Evidence(ResultModel):
@@ -57,6 +59,7 @@ class Evidence(ResultModel):
     value: float | None = Field(description="The value; null where it is not finite.")
     threshold: float | None = Field(None, description="The threshold it crossed.")
     step: int | None = Field(None, description="The step it was taken at; null where it is over all steps.")
+    ci95: tuple[float, float] | None = Field(None, description="95 % confidence interval of the value, of an estimate.")
     layer: str | None = Field(None, description="The layer or parameter it belongs to.")
     words: str | None = Field(None, description="What was said, where the evidence is words: PyTorch's own error.")
 
@@ -67,6 +70,9 @@ class Cause(ResultModel):
     what: CauseKind = Field(description="The kind of cause.")
     detail: str = Field(description="The cause in a sentence, with its numbers.")
     share: float = Field(ge=0.0, le=1.0, description="Share of the effect that it explains.")
+    confidence: float | None = Field(
+        None, ge=0.0, le=1.0, description="How sure it is that this is the main cause; null where nobody worked it out."
+    )
 
 
 class Finding(ResultModel):
@@ -82,30 +88,61 @@ class Finding(ResultModel):
     cause: Cause | None = Field(None, description="What brings it about, where that can be told.")
 
 
-class Effect(ResultModel):
-    """What a fix changed, over paired seeds."""
+class Cost(ResultModel):
+    """What a fix costs, as ratios of the patched spec to the unchanged one."""
 
-    metric: str
-    baseline: float | None
-    fixed: float | None
-    difference_ci95: tuple[float, float] | None
-    seeds: int
-    findings_resolved: list[str]
-    findings_introduced: list[str]
+    time: float | None = Field(None, description="Time of a training.")
+    parameters: float | None = Field(None, description="Parameters.")
+
+
+class Effect(ResultModel):
+    """What a fix changed, over paired seeds: a higher number is better."""
+
+    metric: str = Field(
+        description="What was compared: accuracy, r2, mae_skill (1 - mae over that of a trivial predictor) or val_loss "
+        "(as its fall below the trivial one). An outcome worse than the trivial predictor's counts as that one's."
+    )
+    baseline: float | None = Field(description="Mean of the unchanged spec over the seeds.")
+    fixed: float | None = Field(description="Mean of the patched spec over the seeds.")
+    difference_ci95: tuple[float, float] | None = Field(
+        description="95 % confidence interval of the mean paired difference; null with fewer than two seeds."
+    )
+    p_value: float | None = Field(
+        None, description="Of a two-sided paired t-test, corrected by Holm's method for all fixes judged together."
+    )
+    seeds: int = Field(description="Seeds on which both were trained.")
+    healthy_seeds: int = Field(0, description="Seeds on which the patched spec was healthy.")
+    findings_resolved: list[str] = Field(description="Findings of the unchanged spec that are gone on most seeds.")
+    findings_introduced: list[str] = Field(description="Findings that are there on most seeds, and were not before.")
+    cost: Cost = Field(default_factory=Cost, description="What the change costs.")
 
 
 class Fix(ResultModel):
     """A change of the spec that addresses findings."""
 
     id: str = Field(description="Stable within the job.")
-    kind: FixKind = Field(description="The kind of change.")
+    kind: FixKind = Field(description="The kind of change; of a chain, that of its first link.")
     title: str = Field(description="The change in a few words.")
     addresses: list[RuleId] = Field(description="The findings it addresses.")
     patch: list[dict[str, Any]] = Field(description="JSON Patch (RFC 6902) of the posted spec.")
     why: str = Field(description="Why it should help, and when it does not.")
     references: list[str] = Field(default_factory=list, description="Papers and documents behind it.")
     verdict: Verdict = Field("untested", description="What the trial showed.")
+    verdict_why: str | None = Field(None, description="The verdict in a sentence; null where it was not tried.")
     effect: Effect | None = Field(None, description="What the trial measured.")
+    recommended: bool = Field(False, description="Whether this is the one to take.")
+    chain: list[str] = Field(default_factory=list, description="Ids of the fixes that it is made of, of more than one.")
+
+
+class Proof(ResultModel):
+    """What was done to prove the fixes of a diagnosis."""
+
+    test: str = Field(description="The statistical test behind the verdicts, in a sentence.")
+    trials: int = Field(description="Trainings done, controls included.")
+    rounds: int = Field(description="Rounds; in each the best fix of the one before is the new baseline.")
+    cost: float = Field(description="Steps trained in all trials, in multiples of the baseline's.")
+    budget: float = Field(description="The most that they might have cost, likewise.")
+    recommendation: str = Field(description="What to do, in a sentence; says so where nothing helped.")
 
 
 class Diagnosis(ResultModel):
@@ -115,4 +152,5 @@ class Diagnosis(ResultModel):
     outcome: Outcome | None = Field(description="Where the training ended.")
     findings: list[Finding] = Field(description="Worst first; what follows from another stands after it.")
     fixes: list[Fix] = Field(default_factory=list, description="Best first.")
+    proof: Proof | None = Field(None, description="How the fixes were proven; null where none was tried.")
     notes: list[str] = Field(default_factory=list, description="What could not be judged, and why.")

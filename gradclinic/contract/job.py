@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import Field
 
 from gradclinic.contract.base import ResultModel
-from gradclinic.contract.diagnosis import Health, Outcome
+from gradclinic.contract.diagnosis import Health, Outcome, RuleId, Severity
 
 JobStatus = Literal["queued", "training", "verifying", "succeeded", "failed", "cancelled"]
 RunStatus = Literal["queued", "training", "succeeded", "failed", "cancelled"]
@@ -20,13 +20,23 @@ LIVE: frozenset[JobStatus] = frozenset({"queued", "training", "verifying"})
 ItemT = TypeVar("ItemT")
 
 
+class EarlyFinding(ResultModel):
+    """A finding that is certain although the training goes on."""
+
+    rule: RuleId
+    severity: Severity
+    step: int = Field(description="Steps done when it became certain.")
+    summary: str = Field(description="The finding in one plain sentence.")
+
+
 class Progress(ResultModel):
     """How far a job is."""
 
     step: int = Field(0, description="Optimizer steps done.")
     steps: int = Field(description="Optimizer steps in all.")
     trials: int = Field(0, description="Trials done.")
-    trials_planned: int = Field(0, description="Trials in all.")
+    trials_planned: int = Field(0, description="Trials in all, as planned so far: hopeless fixes get fewer.")
+    findings: list[EarlyFinding] = Field(default_factory=list, description="What is certain before the end.")
 
 
 class JobError(ResultModel):
@@ -69,6 +79,10 @@ class Run(ResultModel):
     name: str | None = Field(None, description="Its own where it is external, else its job's.")
     labels: dict[str, str] = Field(default_factory=dict, description="Likewise.")
     seed: int | None = Field(description="null for an external run, whose seed nobody told.")
+    fix: str | None = Field(
+        None, description="Of a trial, the id of the fix that it tries; null for the unchanged spec on another seed."
+    )
+    round: int | None = Field(None, description="Of a trial, the round of the proof, from 1.")
     steps_done: int = Field(description="Steps whose history is stored.")
     chunks: int | None = Field(
         None, description="Of an external run, how many chunks of its history were received: the number of the next."

@@ -99,12 +99,20 @@ class DiagnosisOptions(SpecModel):
     thresholds: dict[str, Number] = Field(
         default_factory=dict, description="Overrides thresholds by name; `GET /v1/rules` lists them."
     )
+    stop_on: Literal["critical"] | None = Field(
+        None, description="End the training at the step at which a finding of this severity is certain."
+    )
 
 
 class Verification(SpecModel):
     """How many of the proposed fixes to prove by retraining."""
 
     fixes: Annotated[int, Field(ge=0, le=100)] | Literal["all"] = Field(
-        3, description="Fixes to prove; 0 for none. This version proves none yet: verdicts stay untested."
+        3, description="Fixes to prove, the best first; 0 for none, `all` for every one that is proposed."
     )
     seeds: Annotated[int, Field(ge=2, le=20)] = Field(3, description="Seeds to prove each on.")
+    budget: Annotated[float, Field(gt=0, le=10_000)] | None = Field(
+        None,
+        description="What all trials may cost together, in multiples of the baseline's steps; by default what every fix on "
+        "every seed with all controls would cost: (fixes + 2) * seeds - 1.",
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from gradclinic.contract.activations import AnyActivation
@@ -20,6 +20,7 @@ from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.regularization import Regularization
 from gradclinic.contract.sequence import Attention, Recurrent
 from gradclinic.contract.spec import GraphModel, JobSpec
+from gradclinic.fixes.measured import Measured
 
 Keys = tuple[str | int, ...]
 """The keys that lead to a value of the document: `("model", "layers", 2)` is `/model/layers/2`."""
@@ -76,6 +77,7 @@ class Posted:
     document: Mapping[str, Any]
     spec: JobSpec
     places: Mapping[Keys, Place]
+    measured: Measured = field(default_factory=Measured)
 
     @property
     def layers(self) -> Layers:
@@ -87,8 +89,8 @@ class Posted:
         return [place for place in self.places.values() if place.role == "hidden" and isinstance(place.layer, types)]
 
 
-def read_posted(document: Mapping[str, Any]) -> Posted:
-    """Lay out a spec.
+def read_posted(document: Mapping[str, Any], measured: Measured | None = None) -> Posted:
+    """Lay out a spec; `measured` is what its training told.
 
     Raises:
         InvalidSpec: The document is not a valid spec.
@@ -105,7 +107,7 @@ def read_posted(document: Mapping[str, Any]) -> Posted:
         keys: Place(keys, layer, roles.get(keys, "hidden"), frozenset(road.inputs[keys]), turns)
         for keys, (layer, turns) in road.layers.items()
     }
-    return Posted(document, spec, places)
+    return Posted(document, spec, places, measured or Measured())
 
 
 def held_layers(layer: AnyLayer, keys: Keys) -> Iterator[tuple[Keys, Layers]]:

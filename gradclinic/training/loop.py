@@ -37,6 +37,16 @@ class Observer:
     def on_chunk(self, part: History) -> None:
         """Receive the rows since the last chunk: every `CHUNK_STEPS` steps, and at the end."""
 
+    def on_evaluation(self, values: dict[str, float], done: int) -> None:
+        """Hear of an evaluation after `done` steps: `val_loss` and the metrics, by name."""
+
+    def should_end(self) -> bool:
+        """Say whether the training has gone on for long enough; asked after each step, before its rows are handed over.
+
+        True ends it there as early stopping does: with a last evaluation, and an outcome with the steps really done.
+        """
+        return False
+
     def should_stop(self) -> bool:
         """Say whether to stop; asked between steps. True ends the training with TrainingCancelled."""
         return False
@@ -150,8 +160,14 @@ class _Training:
             self.done += 1
             with torch_may_raise():
                 schedule.after_step(self.done)
-            is_over = self._evaluate(schedule) if self._is_evaluation_due() else False
+            is_due = self._is_evaluation_due()
+            is_over = self._evaluate(schedule) if is_due else False
             self.observer.on_step(self.done)
+            if self.observer.should_end() and not is_over:
+                # Before the rows are handed over, so that the last evaluation is among them.
+                if not is_due:
+                    self._evaluate(schedule)
+                is_over = True
             if self.done % CHUNK_STEPS == 0:
                 self._hand_over()
             if is_over:
@@ -168,6 +184,7 @@ class _Training:
             values = evaluate(self.setup)
         self.recorder.record(**values)
         self.evaluations.add(values, self.done)
+        self.observer.on_evaluation(values, self.done)
         schedule.after_evaluation(values["val_loss"])
         return self.stopper.is_over(values)
 

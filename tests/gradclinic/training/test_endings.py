@@ -7,7 +7,8 @@ import torch
 from gradclinic.contract.parse import parse_spec
 from gradclinic.diagnosis import diagnose
 from gradclinic.errors import DeviceUnavailable
-from gradclinic.training import train
+from gradclinic.history import concatenate
+from gradclinic.training import Observer, train
 
 
 def spec(**parts):
@@ -36,6 +37,54 @@ def test_a_training_ends_when_patience_runs_out():
     assert outcome.val_loss == pytest.approx(losses[-1])
     assert outcome.best_val_loss == pytest.approx(losses.min())
     assert history["loss"].steps[-1] == outcome.steps - 1
+
+
+class EndsAt(Observer):
+    """Ends a training after so many steps, and keeps what it heard of it."""
+
+    def __init__(self, step):
+        self.step, self.done, self.evaluated, self.parts = step, 0, [], []
+
+    def on_step(self, done):
+        self.done = done
+
+    def on_chunk(self, part):
+        self.parts.append(part)
+
+    def on_evaluation(self, values, done):
+        self.evaluated.append((done, values["val_loss"]))
+
+    def should_end(self):
+        return self.done >= self.step
+
+
+@pytest.mark.parametrize("step", [35, 40, 100, 137])
+def test_an_observer_ends_a_training_as_early_stopping_does(step):
+    observer = EndsAt(step)
+    history = train(spec(), observer=observer).history
+    outcome = history.facts.outcome
+    assert outcome.steps == step
+    assert history["loss"].steps[-1] == step - 1
+    assert [done for done, _ in observer.evaluated] == [*range(10, step, 10), step]
+    assert outcome.val_loss == observer.evaluated[-1][1]
+    # Whatever reached the result was handed over, too.
+    assert int(history["val_loss"].steps[-1]) == step - 1
+    handed = concatenate(observer.parts)
+    assert all(np.array_equal(handed[signal].steps, history[signal].steps) for signal in history.tables)
+
+
+def test_an_ended_training_took_the_same_steps_as_a_whole_one():
+    whole, ended = train(spec()).history, train(spec(), observer=EndsAt(137)).history
+    assert np.array_equal(whole["loss"].series()[:137], ended["loss"].series())
+    assert np.array_equal(whole["weight_norm"].between(0, 137).values, ended["weight_norm"].values, equal_nan=True)
+
+
+def test_an_observer_that_watches_changes_no_bit_of_a_training():
+    alone, watched = train(spec()), train(spec(), observer=EndsAt(10**9))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(alone.network.parameters(), watched.network.parameters(), strict=True)
+    )
 
 
 def test_the_best_weights_come_back_only_when_asked():

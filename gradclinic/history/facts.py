@@ -80,6 +80,8 @@ class RunFacts(ResultModel):
     steps_planned: int | None = None
     steps_per_epoch: int | None = None
     batch_size: int | None = None
+    judged_samples: int | None = Field(None, description="Samples of the part that evaluations judge.")
+    parameters: int | None = Field(None, description="Parameters of the model, frozen ones included.")
     noise_scale: float | None = Field(
         None,
         description="Samples at which the noise of the gradient is as large as the gradient, at the end of the training.",

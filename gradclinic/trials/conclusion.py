@@ -1,0 +1,98 @@
+"""What a proof has shown: a verdict for every fix that was tried, and which one to take."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from gradclinic.contract.diagnosis import Diagnosis, Fix, Proof, Verdict
+from gradclinic.contract.trial import TrialResult
+from gradclinic.trials.arm import Arm, cost_of
+from gradclinic.trials.judging import EQUAL, Comparison, compare, effect_of, verdict_of
+from gradclinic.trials.rounds import Round, best_of
+from gradclinic.trials.statistics import IN_WORDS, LEAST_SEEDS
+from gradclinic.trials.words import recommendation, verdict_in_words
+
+_ORDER: Mapping[Verdict, int] = {"verified": 0, "inconclusive": 1, "untested": 2, "no_effect": 3, "harmful": 4}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a round showed: its arms beside the posted spec, the verdict on each, and the one to go on with."""
+
+    round: Round
+    compared: Mapping[str, Comparison]
+    verdicts: Mapping[str, Verdict]
+    best: Comparison | None
+
+
+def step_of(round_: Round, posted: Arm) -> Step:
+    """Judge a round.
+
+    Where its base is the posted spec a fix has to be better than that. A link of a chain has to be better than what it
+    builds on, or leave it as good and healthier, and the chain as a whole better than the posted spec.
+    """
+    beside_base = round_.compared()
+    if round_.base.fix is None:
+        compared = beside_base
+        verdicts = {name: verdict_of(one) for name, one in compared.items()}
+    else:
+        tried = [arm for arm in round_.arms if arm.results]
+        compared = compare(posted, tried, judged=len(tried))
+        verdicts = {name: _verdict_of_link(beside_base[name], one) for name, one in compared.items()}
+    verified = [one for name, one in compared.items() if verdicts[name] == "verified"]
+    return Step(round_, compared, verdicts, best_of(verified))
+
+
+def _verdict_of_link(on_base: Comparison, on_posted: Comparison) -> Verdict:
+    own = verdict_of(on_base)
+    mends = (
+        len(on_base.pairs) >= LEAST_SEEDS
+        and on_base.gain >= -EQUAL
+        and on_base.arm.healthy_share > on_base.base.healthy_share
+    )
+    if own == "verified" or mends:
+        return verdict_of(on_posted)
+    return own
+
+
+def conclude(
+    baseline: TrialResult,
+    steps: Sequence[Step],
+    results: Sequence[TrialResult],
+    *,
+    budget: float,
+    pending: Collection[str | None] = (),
+) -> Diagnosis:
+    """Return the baseline's diagnosis with the verdicts so far, best first; `pending` fixes have none yet."""
+    judged = {name: (step, one) for step in steps for name, one in step.compared.items() if name not in pending}
+    best = best_of([one for name, (step, one) in judged.items() if step.verdicts[name] == "verified"])
+    taken = best.arm.id if best else None
+    proposed = {fix.id: fix for fix in baseline.diagnosis.fixes}
+    chains = {name: one.arm.fix for name, (_, one) in judged.items() if name not in proposed and one.arm.fix}
+    fixes = [_judged(fix, judged.get(fix.id), fix.id == taken) for fix in (proposed | chains).values()]
+    fixes.sort(key=lambda fix: (not fix.recommended, _ORDER[fix.verdict]))
+    proof = Proof(
+        test=IN_WORDS,
+        trials=len(results),
+        rounds=len(steps),
+        cost=round(sum(cost_of(result, baseline) for result in results), 2),
+        budget=budget,
+        recommendation=recommendation(best, len(judged)),
+    )
+    return baseline.diagnosis.model_copy(update={"fixes": fixes, "proof": proof})
+
+
+def _judged(fix: Fix, judged: tuple[Step, Comparison] | None, is_taken: bool) -> Fix:
+    if judged is None:
+        return fix
+    step, compared = judged
+    verdict = step.verdicts[fix.id]
+    return fix.model_copy(
+        update={
+            "verdict": verdict,
+            "verdict_why": verdict_in_words(verdict, compared, step.round.base),
+            "effect": effect_of(compared),
+            "recommended": is_taken,
+        }
+    )

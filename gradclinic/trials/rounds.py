@@ -1,0 +1,133 @@
+"""One round of a proof: several arms against one base, from a first look on one seed to a verdict on several.
+
+What is trained next follows from what was trained alone, so that it is the same whoever asks, in whatever order the
+trainings came in. The stages are those of successive halving (Jamieson & Talwalkar 2016, arXiv:1502.07943) with seeds in
+place of steps: every arm gets one seed, the better half of what helped there gets all seeds, and what is promising but not
+proven two more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gradclinic.contract.trial import TrialResult
+from gradclinic.trials.arm import Arm
+from gradclinic.trials.judging import EQUAL, Comparison, compare, verdict_of
+from gradclinic.trials.outcome import LEAST_EFFECT, gain_of
+
+MORE_SEEDS = 2
+"""Seeds that a promising but inconclusive arm gets on top."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Arms against a base. `seeds` are those that the spec asks for, the baseline's own first."""
+
+    number: int
+    base: Arm
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+
+    def wanted(self) -> Iterator[tuple[Arm, int]]:
+        """Yield the trainings of the first stage that is not complete, the most important first; none when all are."""
+        for stage in (self._first_look, self._all_seeds, self._more_seeds):
+            missing = [(arm, seed) for arm, seed in stage() if seed not in arm.results]
+            if missing:
+                yield from missing
+                return
+
+    def expected(self) -> int:
+        """Return how many trainings the stage after the first look will want, as far as can be told before it."""
+        if all(self._first_seed in arm.results for arm in self.arms):
+            return 0
+        return (self._most_kept + 1) * (len(self.seeds) - 1)
+
+    def compared(self) -> dict[str, Comparison]:
+        """Compare every arm that was trained with the base."""
+        tried = [arm for arm in self.arms if arm.results]
+        return compare(self.base, tried, judged=len(tried))
+
+    def kept(self) -> list[Arm]:
+        """Return the arms worth more seeds: what helped on the first one, no clearly better arm beside it."""
+        helped = [arm for arm in self.arms if self._helped(arm)]
+        # Healthy before better: a finding that is left is a second problem to mend.
+        helped.sort(key=lambda arm: (-self._is_healthy(arm), -self._gain(arm)))
+        best = helped[:1]
+        near = [
+            arm
+            for arm in helped[1:]
+            if self._is_healthy(arm) == self._is_healthy(best[0]) and self._gain(best[0]) - self._gain(arm) <= EQUAL
+        ]
+        return [*best, *near][: self._most_kept]
+
+    @property
+    def _first_seed(self) -> int:
+        return self.seeds[0]
+
+    @property
+    def _most_kept(self) -> int:
+        return max(1, len(self.arms) // 2)
+
+    def _first_look(self) -> list[tuple[Arm, int]]:
+        return [(arm, self._first_seed) for arm in self.arms]
+
+    def _all_seeds(self) -> list[tuple[Arm, int]]:
+        kept = self.kept()
+        return [(arm, seed) for seed in self.seeds for arm in (self.base, *kept)] if kept else []
+
+    def _more_seeds(self) -> list[tuple[Arm, int]]:
+        """Ask for two seeds more where a kept arm seems to help, and the seeds of the spec do not prove it."""
+        # Decided by those alone: the answer must not change once the two are there.
+        compared = self._cut_to_seeds().compared()
+        open_ones = [arm for arm in self.kept() if _is_promising(compared[arm.id or ""])]
+        more = range(self.seeds[-1] + 1, self.seeds[-1] + 1 + MORE_SEEDS)
+        return [(arm, seed) for seed in more for arm in (self.base, *open_ones)] if open_ones else []
+
+    def _cut_to_seeds(self) -> Round:
+        def cut(arm: Arm) -> Arm:
+            return Arm(arm.fix, arm.document, {s: r for s, r in arm.results.items() if s in self.seeds})
+
+        return Round(self.number, cut(self.base), tuple(cut(arm) for arm in self.arms), self.seeds)
+
+    def _helped(self, arm: Arm) -> bool:
+        result = arm.results.get(self._first_seed)
+        if result is None or result.hopeless:
+            return False
+        # What makes a spec healthy at no loss is worth proving also where the outcome hardly moves.
+        mended = self._is_healthy(arm) and not _healthy(self.base.results[self._first_seed])
+        return self._gain(arm) >= (-LEAST_EFFECT if mended else LEAST_EFFECT)
+
+    def _gain(self, arm: Arm) -> float:
+        return gain_of(self.base.results[self._first_seed], arm.results[self._first_seed])
+
+    def _is_healthy(self, arm: Arm) -> bool:
+        return _healthy(arm.results[self._first_seed])
+
+
+def _healthy(result: TrialResult) -> bool:
+    return result.diagnosis.health == "healthy"
+
+
+def _is_promising(compared: Comparison) -> bool:
+    """Whether it was better so far, and more seeds could prove it: not where all that is left is the finding."""
+    return verdict_of(compared) == "inconclusive" and compared.gain >= LEAST_EFFECT and not compared.is_better
+
+
+def best_of(candidates: Sequence[Comparison]) -> Comparison | None:
+    """Return the arm to take: the healthier, then the better, and of equally good ones the cheaper and simpler."""
+    if not candidates:
+        return None
+    healthiest = max(one.arm.healthy_share for one in candidates)
+    rivals = [one for one in candidates if one.arm.healthy_share == healthiest]
+    best = max(one.arm.score for one in rivals)
+    return min((one for one in rivals if best - one.arm.score <= EQUAL), key=_expense)
+
+
+def _expense(compared: Comparison) -> tuple[int, int, int]:
+    """Order by what a change costs: samples to train on, parameters, and how much of the spec it touches.
+
+    Not by time, which is noise where two are nearly equal: the same job recommends the same fix.
+    """
+    result = next(iter(compared.arm.results.values()))
+    return result.planned * result.samples, result.parameters, len(compared.arm.fix.patch) if compared.arm.fix else 0

@@ -10,7 +10,7 @@ from typing import Any
 from gradclinic.contract.initialization import Init, WeightInit
 from gradclinic.contract.naming import pointer
 from gradclinic.fixes.patch import Operation, set_value
-from gradclinic.fixes.posted import ACTIVATIONS, INITIALIZED, Place, Posted
+from gradclinic.fixes.posted import ACTIVATIONS, WEIGHTED, Place, Posted
 
 ZEROS = {"type": "zeros_"}
 
@@ -65,7 +65,7 @@ def misfits(posted: Posted, scheme: Scheme, *, default_fits: bool) -> list[Place
     return [
         place
         for place in posted.places.values()
-        if isinstance(place.layer, INITIALIZED)
+        if isinstance(place.layer, WEIGHTED)
         and place.layer.init is not None
         and not fits(place.layer.init, scheme, default_fits=default_fits)
     ]

@@ -24,7 +24,7 @@ from __future__ import annotations
 from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
 from gradclinic.fixes.candidate import Candidate
 from gradclinic.fixes.initial_scale import fits, fitting_scheme, initialize, misfits
-from gradclinic.fixes.posted import ACTIVATIONS, INITIALIZED, Posted
+from gradclinic.fixes.posted import ACTIVATIONS, WEIGHTED, Posted
 from gradclinic.fixes.step_size import WHY_SHORTER_STEPS, and_shorter_steps, calm_steps
 
 KIND: FixKind = "initialization"
@@ -64,7 +64,7 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
 
 
 def _has_layers_with_weights(posted: Posted) -> bool:
-    return any(isinstance(place.layer, INITIALIZED) for place in posted.places.values())
+    return any(isinstance(place.layer, WEIGHTED) for place in posted.places.values())
 
 
 def _has_quarter_slope(posted: Posted) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gradclinic.contract.dataset import facts_of_rows
-from gradclinic.fixes.posted import Posted, Shape
+from gradclinic.fixes.posted import Posted
+from gradclinic.fixes.shapes import Shape
 
 MIN_BATCH = 8
 """Samples a batch below which batch statistics are too noisy. Wu & He 2018, arXiv:1803.08494, figure 1."""

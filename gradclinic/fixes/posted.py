@@ -1,32 +1,30 @@
 """The posted spec as the fixes see it: every layer at its place in the document, with its role and its input shapes.
 
-Shapes are worked out on paper, from the sizes that stand in the spec; a layer whose arithmetic is not known here
-makes the shapes behind it unknown, and a fix that needs them then stays silent. Nothing is changed here.
+Shapes are worked out on paper, from the sizes that stand in the spec (`gradclinic.fixes.shapes`). Where a layer does not
+take what arrives, or the data is a file that nobody reads here, the shapes behind it are unknown, and a fix that needs
+them stays silent. Nothing is changed here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from gradclinic.contract.activations import AnyActivation
 from gradclinic.contract.convolution import Convolution
-from gradclinic.contract.feedforward import Flatten, Linear
-from gradclinic.contract.layers import AnyLayer, Repeat, Residual, Sequential
+from gradclinic.contract.feedforward import Linear
+from gradclinic.contract.layers import AnyLayer, Dense, Parallel, Repeat, Residual, Sequential
 from gradclinic.contract.normalization import Normalization
 from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.regularization import Regularization
 from gradclinic.contract.sequence import Attention, Recurrent
 from gradclinic.contract.spec import GraphModel, JobSpec
 from gradclinic.fixes.measured import Measured
+from gradclinic.fixes.shapes import Known, Shape, leaf_output, place_of
 
 Keys = tuple[str | int, ...]
 """The keys that lead to a value of the document: `("model", "layers", 2)` is `/model/layers/2`."""
-
-Shape = tuple[int, ...] | None
-"""The shape of one sample, without the batch; None where it cannot be told."""
 
 Layers = tuple[AnyLayer, ...]
 
@@ -36,14 +34,15 @@ Role = Literal["hidden", "output", "tail"]
 ACTIVATIONS = get_args(AnyActivation)
 NORMALIZATIONS = get_args(Normalization)
 REGULARIZATIONS = get_args(Regularization)
-WEIGHTED = (Linear,)
-"""The layers that mix their inputs by a weight matrix, and whose shapes are worked out here."""
-
-INITIALIZED = (Linear, *get_args(Convolution), *get_args(Recurrent), *get_args(Attention))
-"""All layers whose weights start at a scale that matters."""
+CONVOLUTIONS, RECURRENT, ATTENTION = get_args(Convolution), get_args(Recurrent), get_args(Attention)
+WEIGHTED = (Linear, *CONVOLUTIONS, *RECURRENT, *ATTENTION)
+"""The layers that mix their inputs by weights whose scale matters at the start: all with weights but embeddings and normalizations."""
 
 _MAX_TURNS_TO_SETTLE = 8
 """Turns after which a `Repeat` whose shape still changes counts as unknown; a chain of Linear settles in one."""
+
+_MAX_TURNS_OF_DENSE = 256
+"""Likewise for a `Dense`, which grows with every turn."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Posted:
-    """A valid spec as posted, parsed, and laid out in forward order; combinators stand before what they hold."""
+    """A valid spec as posted, parsed, and laid out in forward order; combinators stand before what they hold.
+
+    `output` is the shape of what comes out for one sample.
+    """
 
     document: Mapping[str, Any]
     spec: JobSpec
     places: Mapping[Keys, Place]
     measured: Measured = field(default_factory=Measured)
+    output: Shape = None
 
     @property
     def layers(self) -> Layers:
@@ -100,20 +103,22 @@ def read_posted(document: Mapping[str, Any], measured: Measured | None = None) -
     raw = spec.data.raw_facts()
     # What a file holds is not looked up here: the shapes behind it are unknown, then.
     layers = () if isinstance(spec.model, GraphModel) else spec.model.layers
-    road.follow(layers, ("model", "layers"), None if raw is None else raw.input_shape, turns=1)
+    output = road.follow(layers, ("model", "layers"), None if raw is None else raw.input_shape, turns=1)
     roles: dict[Keys, Role] = {}
     _mark_end(layers, ("model", "layers"), roles)
     places = {
         keys: Place(keys, layer, roles.get(keys, "hidden"), frozenset(road.inputs[keys]), turns)
         for keys, (layer, turns) in road.layers.items()
     }
-    return Posted(document, spec, places, measured or Measured())
+    return Posted(document, spec, places, measured or Measured(), output)
 
 
 def held_layers(layer: AnyLayer, keys: Keys) -> Iterator[tuple[Keys, Layers]]:
     """Yield the lists of layers that a combinator at `keys` holds, the main road first."""
-    if isinstance(layer, Sequential | Repeat | Residual):
+    if isinstance(layer, Sequential | Repeat | Residual | Dense):
         yield (*keys, "layers"), layer.layers
+    if isinstance(layer, Parallel):
+        yield from (((*keys, "branches", place), branch) for place, branch in enumerate(layer.branches))
     if isinstance(layer, Residual) and layer.shortcut != "identity":
         yield (*keys, "shortcut"), layer.shortcut
 
@@ -145,12 +150,15 @@ class _Road:
         return shape
 
     def _pass(self, layer: AnyLayer, keys: Keys, shape: Shape, turns: int) -> Shape:
-        if isinstance(layer, Repeat):
-            return self._repeat(layer, keys, shape, turns)
-        if isinstance(layer, Sequential | Residual):
-            ends = [self.follow(held, where, shape, turns) for where, held in held_layers(layer, keys)]
-            return ends[0]
-        return _leaf_output(layer, shape)
+        match layer:
+            case Repeat():
+                return self._repeat(layer, keys, shape, turns)
+            case Dense():
+                return self._dense(layer, keys, shape, turns)
+            case Sequential() | Residual() | Parallel():
+                ends = [self.follow(held, where, shape, turns) for where, held in held_layers(layer, keys)]
+                return _joined(layer, ends, shape)
+        return leaf_output(layer, shape)
 
     def _repeat(self, layer: Repeat, keys: Keys, shape: Shape, turns: int) -> Shape:
         for _ in range(min(layer.times, _MAX_TURNS_TO_SETTLE)):
@@ -159,26 +167,29 @@ class _Road:
                 return shape
         return shape if layer.times <= _MAX_TURNS_TO_SETTLE else None
 
-
-def _leaf_output(layer: AnyLayer, shape: Shape) -> Shape:
-    match layer:
-        case _ if shape is None:
-            return None
-        case Linear():
-            return (*shape[:-1], layer.out_features) if shape else None
-        case Flatten():
-            return _flattened(layer, shape)
-        case _ if isinstance(layer, ACTIVATIONS + NORMALIZATIONS + REGULARIZATIONS):
-            return shape
-    return None
+    def _dense(self, layer: Dense, keys: Keys, shape: Shape, turns: int) -> Shape:
+        for _ in range(min(layer.times, _MAX_TURNS_OF_DENSE)):
+            added = self.follow(layer.layers, (*keys, "layers"), shape, turns * layer.times)
+            shape = _concatenated(layer.dim, [shape, added])
+        return shape if layer.times <= _MAX_TURNS_OF_DENSE else None
 
 
-def _flattened(layer: Flatten, shape: tuple[int, ...]) -> Shape:
-    dimensions = len(shape) + 1  # the batch is 0
-    start, end = (dim + dimensions if dim < 0 else dim for dim in (layer.start_dim, layer.end_dim))
-    if not 1 <= start <= end < dimensions:  # joined with the batch, or no such dimension
+def _joined(layer: Sequential | Residual | Parallel, ends: list[Shape], arrived: Shape) -> Shape:
+    """Return what the ends of a combinator's roads come to; sums take shapes that are alike."""
+    if isinstance(layer, Sequential):
+        return ends[0]
+    if isinstance(layer, Parallel) and layer.merge == "concat":
+        return _concatenated(layer.dim, ends)
+    roads = {*ends, arrived} if isinstance(layer, Residual) and layer.shortcut == "identity" else {*ends}
+    return ends[0] if len(roads) == 1 else None
+
+
+def _concatenated(dim: int, parts: list[Shape]) -> Shape:
+    known: list[Known] = [part for part in parts if part is not None]
+    place = place_of(dim, known[0]) if len(known) == len(parts) else None
+    if place is None or len({(*part[:place], 0, *part[place + 1 :]) for part in known}) > 1:
         return None
-    return (*shape[: start - 1], math.prod(shape[start - 1 : end]), *shape[end:])
+    return (*known[0][:place], sum(part[place] for part in known), *known[0][place + 1 :])
 
 
 def _mark_end(layers: Layers, keys: Keys, roles: dict[Keys, Role]) -> bool:

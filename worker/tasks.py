@@ -5,24 +5,25 @@ A function here gets the attempt that `JobTask` made of the job's id.
 
 from __future__ import annotations
 
-from functools import partial
-
 from gradclinic.contract.parse import parse_spec
-from gradclinic.diagnosis import diagnose
-from gradclinic.fixes import propose_fixes
 from worker.attempt import Attempt
 
 
 def train_job(attempt: Attempt) -> None:
     """Train the job's baseline, diagnose it, and propose fixes."""
     # The main process registers this task but never runs it, and shall not carry torch: half a second and 200 MB.
-    from gradclinic.model import is_resolvable  # noqa: PLC0415 - see above
+    from gradclinic.training.analysis import analyse  # noqa: PLC0415 - see above
     from worker.training import train_baseline  # noqa: PLC0415 - see above
 
     document = attempt.claim.document
     spec = parse_spec(document)
     history = train_baseline(spec, attempt)
-    diagnosis = diagnose(history, spec.diagnosis.thresholds)
-    is_valid = partial(is_resolvable, limits=attempt.limits, files=attempt.files)
-    fixes = propose_fixes(document, diagnosis, is_valid=is_valid)
-    attempt.conclude(history.facts, diagnosis.model_copy(update={"fixes": fixes}))
+    diagnosis = analyse(
+        document,
+        spec,
+        history,
+        files=attempt.files,
+        limits=attempt.limits,
+        should_stop=lambda: attempt.should_stop,
+    )
+    attempt.conclude(history.facts, diagnosis)

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,8 @@ from gradclinic.cli.telling import faults_told
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.spec import JobSpec
-from gradclinic.diagnosis import diagnose
 from gradclinic.errors import Fault, InvalidSpec, TrainingCancelled
 from gradclinic.files import Files
-from gradclinic.fixes import propose_fixes
 from gradclinic.history import History
 from gradclinic.report import overview_of_history, render_text
 
@@ -115,9 +112,8 @@ def _train(spec: JobSpec, steps: int, timeout: float | None, files: Files) -> Hi
 
 def _diagnose(spec: JobSpec, document: Any, history: History, files: Files) -> Diagnosis:
     with _torch_needed():
-        from gradclinic.model import is_resolvable  # noqa: PLC0415 - likewise
-    diagnosis, is_valid = diagnose(history, spec.diagnosis.thresholds), partial(is_resolvable, files=files)
-    return diagnosis.model_copy(update={"fixes": propose_fixes(document, diagnosis, is_valid=is_valid)})
+        from gradclinic.training.analysis import analyse  # noqa: PLC0415 - likewise
+    return analyse(document, spec, history, files=files)
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from gradclinic.contract.catalogue import FixInfo
-from gradclinic.contract.diagnosis import Diagnosis, Finding, Fix, RuleId
+from gradclinic.contract.catalogue import FixInfo, FixRecord
+from gradclinic.contract.diagnosis import Diagnosis, Finding, Fix, FixKind, RuleId
 from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import InvalidSpec
@@ -25,11 +26,12 @@ from gradclinic.fixes import (
 )
 from gradclinic.fixes.candidate import Candidate, FixModule
 from gradclinic.fixes.catalogue import describe, references
+from gradclinic.fixes.measured import Measured
 from gradclinic.fixes.patch import apply_patch
 from gradclinic.fixes.posted import Posted, read_posted
-from gradclinic.fixes.ranking import rank
+from gradclinic.fixes.ranking import chance_of_help, rank
 
-__all__ = ["FIXES", "apply_patch", "catalogue", "propose_fixes"]
+__all__ = ["FIXES", "Measured", "apply_patch", "catalogue", "learning_rate_alone", "propose_fixes"]
 
 FIXES: tuple[FixModule, ...] = (
     activation,
@@ -48,8 +50,16 @@ IMPLIED_BY: Mapping[RuleId, tuple[RuleId, ...]] = {
 """Findings that follow from others also where the diagnosis does not say so: what cures those is what they need."""
 
 
+UNMEASURED = Measured()
+
+
 def propose_fixes(
-    document: Mapping[str, Any], diagnosis: Diagnosis, *, is_valid: Callable[[JobSpec], bool] = lambda _: True
+    document: Mapping[str, Any],
+    diagnosis: Diagnosis,
+    *,
+    is_valid: Callable[[JobSpec], bool] = lambda _: True,
+    measured: Measured = UNMEASURED,
+    records: Mapping[tuple[FixKind, RuleId], FixRecord] = MappingProxyType({}),
 ) -> list[Fix]:
     """Propose fixes for the findings above `info`, best first. Every patch applies to `document` and gives a valid spec.
 
@@ -60,6 +70,8 @@ def propose_fixes(
         diagnosis: What was found in its training.
         is_valid: What a patched spec has to stand beyond the contract. On paper nobody can tell whether it resolves
             within the limits of who is to train it; `gradclinic.model.is_resolvable` can.
+        measured: What was measured of the training; what is not is set by habit.
+        records: What trials showed of each kind of fix for each finding, over other jobs: it moves the order.
 
     Raises:
         InvalidSpec: The document is not a valid spec.
@@ -67,7 +79,7 @@ def propose_fixes(
     findings = [finding for finding in diagnosis.findings if finding.severity != "info"]
     if not findings:
         return []
-    posted = read_posted(document)
+    posted = read_posted(document, measured)
     roots = [_root(finding, findings) for finding in findings]
     proposals: list[_Proposal] = []
     # Roots first, so that what follows from them finds their fixes.
@@ -77,7 +89,37 @@ def propose_fixes(
             proposal.addresses.append(finding.rule)
         if not of_root:
             _propose_for(posted, finding, findings.index(finding), proposals, is_valid)
-    return _finished(proposals, [finding.rule for finding in findings])
+    return _finished(_by_experience(proposals, records), [finding.rule for finding in findings])
+
+
+def learning_rate_alone(
+    document: Mapping[str, Any],
+    diagnosis: Diagnosis,
+    measured: Measured,
+    is_valid: Callable[[JobSpec], bool] = lambda _: True,
+) -> Fix | None:
+    """Return the change of the learning rate alone to what was measured: what every other fix has to be compared with.
+
+    None where nothing is wrong, none was measured, or the posted one is within a tenth of it.
+
+    Raises:
+        InvalidSpec: The document is not a valid spec.
+    """
+    findings = [finding for finding in diagnosis.findings if finding.severity != "info"]
+    posted = read_posted(document, measured)
+    candidate = learning_rate.alone(posted)
+    if not findings or candidate is None or not _gives_a_valid_spec(posted, candidate, is_valid):
+        return None
+    roots = {_root(finding, findings).rule for finding in findings}
+    return Fix(
+        id=candidate.slug,
+        kind=learning_rate.KIND,
+        title=candidate.title,
+        addresses=[finding.rule for finding in findings if finding.rule in roots],
+        patch=candidate.patch,
+        why=candidate.why,
+        references=references(learning_rate),
+    )
 
 
 def catalogue() -> list[FixInfo]:
@@ -134,6 +176,18 @@ def _gives_a_valid_spec(posted: Posted, candidate: Candidate, is_valid: Callable
     return is_valid(parse_spec(patched))
 
 
+def _by_experience(proposals: list[_Proposal], records: Mapping[tuple[FixKind, RuleId], FixRecord]) -> list[_Proposal]:
+    """Sort by the order worked out beforehand, which what trials showed moves as far as there were enough of them."""
+    known = sorted(proposals, key=lambda proposal: proposal.order)
+    chances = {
+        proposal.candidate.slug: chance_of_help(
+            place, [found for rule in set(proposal.addresses) if (found := records.get((proposal.fix.KIND, rule)))]
+        )
+        for place, proposal in enumerate(known)
+    }
+    return sorted(known, key=lambda proposal: -chances[proposal.candidate.slug])
+
+
 def _finished(proposals: list[_Proposal], rules: list[RuleId]) -> list[Fix]:
     return [
         Fix(
@@ -145,5 +199,5 @@ def _finished(proposals: list[_Proposal], rules: list[RuleId]) -> list[Fix]:
             why=proposal.candidate.why,
             references=references(proposal.fix),
         )
-        for proposal in sorted(proposals, key=lambda proposal: proposal.order)
+        for proposal in proposals
     ]

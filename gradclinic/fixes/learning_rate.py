@@ -66,6 +66,22 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
     return [_lower(posted, min(optimizer.lr / STEP, usual))] if optimizer.lr > 0 else []
 
 
+SAME = 1.1
+"""Factor within which two learning rates are the same."""
+
+
+def alone(posted: Posted) -> Candidate | None:
+    """Return the change of the learning rate alone to what a range test suggests; None where that is what is posted."""
+    suggested, lr = posted.measured.suggested_lr, posted.spec.optimizer.lr
+    if suggested is None or lr / SAME <= suggested <= lr * SAME:
+        return None
+    why = (
+        "A range test, a short training at rising rates, speaks for it. It is the cheapest change there is, and what any other has "
+        "to be better than; it cures no fault of the model."
+    )
+    return _candidate(posted, "learning-rate-alone", "Raise" if suggested > lr else "Lower", suggested, why)
+
+
 def _higher(posted: Posted, lr: float) -> Candidate:
     why = (
         "An update is so small beside the weights that they hardly move; about a thousandth of them a step is what "

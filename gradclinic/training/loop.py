@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -16,12 +13,14 @@ from gradclinic.files import Files
 from gradclinic.history import CHUNK_STEPS, History, RunError, concatenate
 from gradclinic.model import layer_facts
 from gradclinic.recorder import Recorder
-from gradclinic.training.data import Part
+from gradclinic.training.batches import batches
 from gradclinic.training.evaluation import Evaluations, evaluate
 from gradclinic.training.facts import facts_after, facts_before
+from gradclinic.training.preflight import look_ahead
 from gradclinic.training.raised import RaisedByTorch, torch_may_raise
 from gradclinic.training.schedule import Schedule
 from gradclinic.training.setup import Setup, make_setup
+from gradclinic.training.step import clip, compute_gradient, reproducible
 from gradclinic.training.stopping import Stopper
 
 MAX_WORDS = 2000
@@ -30,6 +29,9 @@ MAX_WORDS = 2000
 
 class Observer:
     """Watches a training from outside. Every method does nothing; override what you need."""
+
+    def on_start(self, planned: int) -> None:
+        """Hear how many optimizer steps the training is to take."""
 
     def on_step(self, done: int) -> None:
         """Hear that `done` optimizer steps are done. Called after each; has to be cheap."""
@@ -65,6 +67,8 @@ def train(
 ) -> Trained:
     """Train a spec and record it. The same spec and seed give the same history, bit for bit, on the CPU.
 
+    With 0 steps nothing is trained: the history is that of a preflight (`gradclinic.training.preflight`).
+
     An error that PyTorch raises in the middle, such as that of a loss that cannot take a value, ends the training and
     is a part of the result (`history.facts.error`).
 
@@ -81,29 +85,11 @@ def train(
         MemoryError: This machine does not have the memory.
     """
     setup = make_setup(spec, spec.training.seed if seed is None else seed, files)
-    with _reproducible(setup):
+    if spec.training.is_preflight:
+        return Trained(look_ahead(setup, observer or Observer(), files), setup.network)
+    with reproducible(setup):
         history = _Training(setup, observer or Observer()).run()
     return Trained(history, setup.network)
-
-
-@contextmanager
-def _reproducible(setup: Setup) -> Iterator[None]:
-    """Seed what draws from the global generators, and leave them as they were."""
-    device = torch.device(setup.spec.training.device)
-    on_cuda = device.type == "cuda"
-    was = torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[device.index or 0] if on_cuda else []):
-        # Dropout and its like draw from the global generator. torch.manual_seed would seed every GPU as well.
-        torch.default_generator.manual_seed(setup.seed)
-        if on_cuda:
-            torch.cuda.manual_seed(setup.seed)
-            # As far as PyTorch goes; what has no deterministic kernel warns.
-            torch.use_deterministic_algorithms(mode=True, warn_only=True)
-        try:
-            yield
-        finally:
-            if on_cuda:
-                torch.use_deterministic_algorithms(mode=was)
 
 
 class _Training:
@@ -130,6 +116,7 @@ class _Training:
     def run(self) -> History:
         """Train to the end, whatever that is, and return the whole history."""
         error: RunError | None = None
+        self.observer.on_start(self.setup.steps)
         self.setup.network.train()
         with self.recorder:
             try:
@@ -195,54 +182,11 @@ class _Training:
             self.observer.on_chunk(part)
 
 
-def batches(part: Part, size: int, generator: torch.Generator, *, join_single: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches without end, each epoch in a new order; a last partial batch is kept.
-
-    With `join_single` a last batch of one sample is joined to the one before it: a batch normalisation has no
-    deviation to divide by there.
-    """
-    device = part.inputs.device
-    while True:
-        cuts = list(torch.split(torch.randperm(len(part), generator=generator).to(device), size))
-        if join_single and len(cuts) > 1 and len(cuts[-1]) == 1:
-            cuts[-2:] = [torch.cat(cuts[-2:])]
-        for rows in cuts:
-            yield part.inputs[rows], part.targets[rows]
-
-
 def _take_step(setup: Setup, recorder: Recorder, inputs: Tensor, targets: Tensor) -> None:
     """Take one optimizer step. The loss recorded is that of the data alone, without the L1 penalty."""
-    l1 = setup.spec.training.l1
-    with torch_may_raise():
-        setup.optimizer.zero_grad()
-        loss = setup.criterion(setup.network(inputs), targets)
-        (loss + l1 * _l1_norm(setup.network) if l1 else loss).backward()  # type: ignore[no-untyped-call]  # PyTorch types it not
+    loss = compute_gradient(setup, inputs, targets)
     recorder.measure()
-    clipped = _clip(setup)
+    clipped = clip(setup)
     with torch_may_raise():
         setup.optimizer.step()
     recorder.step(loss, **clipped)
-
-
-def _l1_norm(network: nn.Module) -> Tensor:
-    """Return the sum of absolute values of all trained weights; biases and scales are not penalised."""
-    weights = [p for p in network.parameters() if p.requires_grad and p.dim() > 1]
-    return torch.stack([weight.abs().sum() for weight in weights]).sum() if weights else torch.zeros(())
-
-
-def _clip(setup: Setup) -> dict[str, Tensor]:
-    """Clip as asked, and say as the signal `clipped` whether it changed anything; nothing where nothing was asked."""
-    training = setup.spec.training
-    if training.clip_grad_value is None and training.clip_grad_norm is None:
-        return {}
-    parameters = [p for p in setup.network.parameters() if p.grad is not None]
-    # Tensors, which the recorder reads when it can: a number here would make the host wait for a device at each step.
-    clipped = torch.zeros((), dtype=torch.bool)
-    if (limit := training.clip_grad_value) is not None:
-        largest = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], math.inf)
-        clipped = ~(largest <= limit)  # also where one of them is NaN
-        nn.utils.clip_grad_value_(parameters, limit)
-    if (limit := training.clip_grad_norm) is not None:
-        over = nn.utils.clip_grad_norm_(parameters, limit) > limit
-        clipped = clipped.to(over.device) | over
-    return {"clipped": clipped}

@@ -52,14 +52,10 @@ class Round:
         """Return the arms worth more seeds: what helped on the first one, no clearly better arm beside it."""
         helped = [arm for arm in self.arms if self._helped(arm)]
         # Healthy before better: a finding that is left is a second problem to mend.
-        helped.sort(key=lambda arm: (-self._is_healthy(arm), -self._gain(arm)))
-        best = helped[:1]
-        near = [
-            arm
-            for arm in helped[1:]
-            if self._is_healthy(arm) == self._is_healthy(best[0]) and self._gain(best[0]) - self._gain(arm) <= EQUAL
-        ]
-        return [*best, *near][: self._most_kept]
+        rivals = [arm for arm in helped if self._is_healthy(arm)] or helped
+        best = max((self._gain(arm) for arm in rivals), default=0.0)
+        near = [arm for arm in rivals if best - self._gain(arm) <= EQUAL]
+        return sorted(near, key=_expense)[: self._most_kept]
 
     @property
     def _first_seed(self) -> int:
@@ -121,13 +117,13 @@ def best_of(candidates: Sequence[Comparison]) -> Comparison | None:
     healthiest = max(one.arm.healthy_share for one in candidates)
     rivals = [one for one in candidates if one.arm.healthy_share == healthiest]
     best = max(one.arm.score for one in rivals)
-    return min((one for one in rivals if best - one.arm.score <= EQUAL), key=_expense)
+    return min((one for one in rivals if best - one.arm.score <= EQUAL), key=lambda one: _expense(one.arm))
 
 
-def _expense(compared: Comparison) -> tuple[int, int, int]:
+def _expense(arm: Arm) -> tuple[int, int, int]:
     """Order by what a change costs: samples to train on, parameters, and how much of the spec it touches.
 
     Not by time, which is noise where two are nearly equal: the same job recommends the same fix.
     """
-    result = next(iter(compared.arm.results.values()))
-    return result.planned * result.samples, result.parameters, len(compared.arm.fix.patch) if compared.arm.fix else 0
+    result = next(iter(arm.results.values()))
+    return result.planned * result.samples, result.parameters, len(arm.fix.patch) if arm.fix else 0

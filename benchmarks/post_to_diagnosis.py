@@ -21,7 +21,7 @@ from gradclinic.client import Client
 from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.spec import JobSpec
 from gradclinic.training import set_threads
-from gradclinic.training.loop import batches
+from gradclinic.training.batches import batches
 from gradclinic.training.setup import make_setup
 from tools.embedded import ROOT, embedded_system
 

@@ -34,6 +34,10 @@ LAYER_SIGNALS: tuple[LayerSignal, ...] = get_args(LayerSignal)
 SIGNALS: tuple[Signal, ...] = (*PARAMETER_SIGNALS, *LAYER_SIGNALS)
 
 
+Steps = Annotated[int, Field(ge=0, le=1_000_000)]
+"""Optimizer steps. Unlike any other size they may be 0: then what comes before a training is looked at alone."""
+
+
 class EarlyStopping(SpecModel):
     """When to end a training that has stopped getting better."""
 
@@ -46,7 +50,11 @@ class EarlyStopping(SpecModel):
 class Training(SpecModel):
     """The training loop."""
 
-    steps: Size | None = Field(None, description=f"Optimizer steps; {DEFAULT_STEPS} if epochs is not given either.")
+    steps: Steps | None = Field(
+        None,
+        description=f"Optimizer steps; {DEFAULT_STEPS} if epochs is not given either. 0 trains nothing: a preflight, which foresees "
+        "what it can from a few batches and several seeds.",
+    )
     epochs: Size | None = Field(None, description="Passes over the training part, instead of steps.")
     batch_size: Size = Field(64, description="Samples a step.")
     seed: Seed = Field(0, description="Seed of the initialization, the order of the batches and dropout.")
@@ -68,6 +76,11 @@ class Training(SpecModel):
             message = "Both steps and epochs are given, and they can contradict each other."
             raise misfit(message, at="epochs", expected="one of steps and epochs")
         return self
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether nothing is trained."""
+        return self.steps == 0
 
     def total_steps(self, train_rows: int, *, join_single: bool = False) -> int:
         """Return the optimizer steps of the whole training over `train_rows` rows; see `steps_per_epoch`."""

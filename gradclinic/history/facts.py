@@ -8,6 +8,7 @@ from pydantic import Field
 
 from gradclinic.contract.base import ResultModel
 from gradclinic.contract.diagnosis import Outcome
+from gradclinic.contract.preflight import PreflightFacts
 
 
 class LayerFacts(ResultModel):
@@ -91,6 +92,7 @@ class RunFacts(ResultModel):
     restraint: Restraint | None = None
     trivial: Trivial = Field(default_factory=Trivial)
     outcome: Outcome | None = None
+    preflight: PreflightFacts | None = Field(None, description="What was looked at before a training that was none.")
     error: RunError | None = None
     gradients_measured: Literal["before_clipping", "at_optimizer_step"] | None = Field(
         None,

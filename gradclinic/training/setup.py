@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -53,12 +53,23 @@ def make_setup(spec: JobSpec, seed: int, files: Files | None = None) -> Setup:
     data = prepare_data(spec.data, files, as_tokens=tokens)
     shape, integers = data.facts.input_shape, data.facts.integers
     network = build_model(spec.model, shape, seed=seed, integers=integers, files=files).to(device)
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer: Optimizer = getattr(torch.optim, spec.optimizer.type)(
-        trained, **spec.optimizer.model_dump(exclude={"type"})
-    )
     metrics = metrics_of(spec.training, data.facts.task)
+    optimizer = _make_optimizer(spec, network)
     return Setup(spec, seed, data.to(device), network, optimizer, Criterion(spec.loss).to(device), metrics)
+
+
+def reseed(setup: Setup, seed: int, files: Files | None = None) -> Setup:
+    """Return the same training from another seed: a network and an optimizer of its own, over the same data."""
+    facts = setup.data.facts
+    network = build_model(setup.spec.model, facts.input_shape, seed=seed, integers=facts.integers, files=files)
+    network = network.to(_device(setup.spec.training.device))
+    return replace(setup, seed=seed, network=network, optimizer=_make_optimizer(setup.spec, network))
+
+
+def _make_optimizer(spec: JobSpec, network: nn.Module) -> Optimizer:
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    made: Optimizer = getattr(torch.optim, spec.optimizer.type)(trained, **spec.optimizer.model_dump(exclude={"type"}))
+    return made
 
 
 def _device(name: str) -> torch.device:

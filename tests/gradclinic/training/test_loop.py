@@ -12,7 +12,7 @@ from gradclinic.errors import TrainingCancelled
 from gradclinic.history import CHUNK_STEPS, concatenate
 from gradclinic.training import Observer, train
 from gradclinic.training.data import Part
-from gradclinic.training.loop import batches
+from gradclinic.training.batches import batches
 
 SPEC = {
     "model": {

@@ -8,48 +8,51 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Group
 
 from gradclinic.cli.exits import exit_code_of
-from gradclinic.cli.options import ArtifactFile, AsJson, FailOnOption, SpecPath, Timeout
+from gradclinic.cli.options import ArtifactFile, AsJson, FailOnOption, SpecPath, Timeout, Verify
 from gradclinic.cli.printing import print_json, print_report
 from gradclinic.cli.problems import NotFinished, TorchMissing
 from gradclinic.cli.progress import ShowProgress, progress_shown
 from gradclinic.cli.source import read_source
 from gradclinic.cli.telling import faults_told
-from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import Fault, InvalidSpec, TrainingCancelled
 from gradclinic.files import Files
-from gradclinic.history import History
 from gradclinic.report import overview_of_history, render_text
+
+if TYPE_CHECKING:
+    from gradclinic.training.proving import Proven  # needs torch, without which this module has to load
 
 SHOW_EVERY_SECONDS = 0.1
 """Between two looks at the progress; a step of a small model takes a hundredth of that."""
 
 
-def run(
+def run(  # noqa: PLR0913 - the options of the command
     *,
     spec: SpecPath,
     artifact: ArtifactFile = None,
     timeout: Timeout = None,
+    verify: Verify = True,
     fail_on: FailOnOption = "critical",
     as_json: AsJson = False,
 ) -> None:
-    """Train and diagnose a spec in this process, without a service (needs PyTorch)."""
+    """Train and diagnose a spec in this process, and prove its fixes, without a service (needs PyTorch)."""
     source, files = read_source(spec), local_files(artifact)
     with faults_told(source):
         document = source.load()
-        parsed, resolved = check_spec(document, files)
+        check_spec(document, files)
+    posted = document if verify else document | {"verification": {"fixes": 0}}
     try:
-        history = _train(parsed, resolved.steps, timeout, files)
+        proven = _prove(posted, timeout, files)
     except TrainingCancelled as error:
         raise NotFinished(f"Not finished within {timeout:g} s. {error}") from error
-    diagnosis = _diagnose(parsed, document, history, files)
+    diagnosis, history = proven.diagnosis, proven.history
     if as_json:
         print_json({"job": None, "diagnosis": diagnosis})
     else:
@@ -84,36 +87,42 @@ def local_files(artifact: Path | None = None) -> Files:
     return Files(Path(root) if root else None, artifact_path=find_artifact)
 
 
-def _train(spec: JobSpec, steps: int, timeout: float | None, files: Files) -> History:
+def _prove(document: Any, timeout: float | None, files: Files) -> Proven:
     with _torch_needed():
-        from gradclinic.training import Observer, set_threads, train  # noqa: PLC0415 - likewise
+        from gradclinic.training import Observer, set_threads  # noqa: PLC0415 - likewise
+        from gradclinic.training.proving import Place, prove  # noqa: PLC0415 - likewise
+
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
 
     class Watcher(Observer):
-        """Shows the progress, and stops the training when its time is up."""
+        """Shows the progress, and stops the training when the time is up."""
 
-        def __init__(self, show: ShowProgress) -> None:
-            self._show = show
-            self._deadline = math.inf if timeout is None else time.monotonic() + timeout
+        def __init__(self, show: ShowProgress, what: str) -> None:
+            self._show, self._what = show, what
+            self._planned = 0
             self._shown_at = -math.inf
+
+        def on_start(self, planned: int) -> None:
+            self._planned = planned
 
         def on_step(self, done: int) -> None:
             now = time.monotonic()
-            if now - self._shown_at >= SHOW_EVERY_SECONDS or done == steps:
+            if now - self._shown_at >= SHOW_EVERY_SECONDS or done == self._planned:
                 self._shown_at = now
-                self._show("training", done, steps)
+                self._show(self._what, done, self._planned)
 
         def should_stop(self) -> bool:
-            return time.monotonic() > self._deadline
+            return time.monotonic() > deadline
+
+    def what_of(place: Place) -> str:
+        if place.trial is None:
+            return "training"
+        tried = place.trial.fix or "unchanged"
+        return f"trial {place.done + 1} of about {place.planned}: {tried}, seed {place.trial.seed}"
 
     set_threads()
     with progress_shown() as show:
-        return train(spec, observer=Watcher(show), files=files).history
-
-
-def _diagnose(spec: JobSpec, document: Any, history: History, files: Files) -> Diagnosis:
-    with _torch_needed():
-        from gradclinic.training.analysis import analyse  # noqa: PLC0415 - likewise
-    return analyse(document, spec, history, files=files)
+        return prove(document, watched=lambda place: Watcher(show, what_of(place)), files=files)
 
 
 @contextmanager

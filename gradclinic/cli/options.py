@@ -24,6 +24,10 @@ Timeout = Annotated[
 FailOnOption = Annotated[
     FailOn, typer.Option("--fail-on", help="End with 1 at a finding of this severity or a worse one.")
 ]
+Verify = Annotated[
+    bool,
+    typer.Option("--verify/--no-verify", help="Prove the proposed fixes, as the spec's `verification` asks; or none."),
+]
 ArtifactFile = Annotated[
     Path | None,
     typer.Option(

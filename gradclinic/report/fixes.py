@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradclinic.contract.diagnosis import Effect, Fix
-from gradclinic.report.writing import foreign, number
+from gradclinic.report.writing import foreign
 
 _VERDICT_STYLES = {
     "verified": "bold green", "no_effect": "yellow", "harmful": "bold red", "inconclusive": "yellow", "untested": "dim",
@@ -27,10 +27,15 @@ _AUTHORS_AND_YEAR = re.compile(r".{1,60}?\b(?:19|20)\d\d\b")
 def render_fix(fix: Fix, place: int, document: Mapping[str, Any] | None, job_id: str | None) -> RenderableType:
     """Lay out a fix, the `place`-th of its diagnosis. With the spec (`document`) the patch shows what it replaces."""
     head = Text.assemble((f"{place}. ", "bold"), foreign(fix.title, "bold"))
+    if fix.recommended:
+        head.append("  recommended", "bold green")
     verdict = Text.assemble((fix.kind, "cyan"), "  ", (fix.verdict.replace("_", " "), _VERDICT_STYLES[fix.verdict]))
-    if fix.effect is not None:
-        verdict.append(": ").append_text(_render_effect(fix.effect))
-    inside: list[RenderableType] = [verdict, foreign(fix.why), render_patch(fix.patch, document)]
+    if fix.verdict_why is not None:
+        verdict.append(". ").append_text(foreign(fix.verdict_why))
+    inside: list[RenderableType] = [verdict]
+    if fix.effect is not None and (drawn := _render_effect(fix.effect)):
+        inside.append(drawn)
+    inside.extend((foreign(fix.why), render_patch(fix.patch, document)))
     if fix.references:
         inside.append(foreign(f"see {'; '.join(map(_cited, fix.references))}", "dim"))
     if job_id is not None:
@@ -109,14 +114,12 @@ def _cited(reference: str) -> str:
 
 
 def _render_effect(effect: Effect) -> Text:
-    drawn = Text.assemble(
-        foreign(effect.metric), f" {number(effect.baseline)} -> {number(effect.fixed)} over {effect.seeds} seeds"
-    )
-    if effect.difference_ci95 is not None:
-        low, high = effect.difference_ci95
-        drawn.append(f" (95 % of the difference: {number(low)} to {number(high)})")
-    if effect.findings_resolved:
-        drawn.append_text(foreign(f", resolves {', '.join(effect.findings_resolved)}"))
+    """Draw what the verdict does not say in words: what it brings with it, and what it costs."""
+    drawn = Text()
     if effect.findings_introduced:
-        drawn.append_text(foreign(f", brings {', '.join(effect.findings_introduced)}", "red"))
+        drawn.append_text(foreign(f"brings {', '.join(effect.findings_introduced)}  ", "red"))
+    ratios = (("time", effect.cost.time), ("parameters", effect.cost.parameters))
+    costs = [f"{ratio:.3g} times the {what}" for what, ratio in ratios if ratio is not None and abs(ratio - 1) >= 0.05]
+    if costs:
+        drawn.append(f"costs {' and '.join(costs)}", "dim")
     return drawn

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from gradclinic.contract.diagnosis import Diagnosis, Outcome
+from gradclinic.contract.diagnosis import Diagnosis, Outcome, Proof
 from gradclinic.contract.job import LIVE, Job
 from gradclinic.report.findings import STYLES, render_finding
 from gradclinic.report.fixes import render_fix
@@ -95,7 +95,19 @@ def _render_fixes(diagnosis: Diagnosis, spec: Mapping[str, Any] | None, job_id: 
         return []
     best_first = ", best first" if len(diagnosis.fixes) > 1 else ""
     fixes = [render_fix(fix, place, spec, job_id) for place, fix in enumerate(diagnosis.fixes, start=1)]
-    return [Text(), _heading(_count(len(diagnosis.fixes), "fix", "fixes") + best_first), *_spaced(fixes)]
+    heading = _heading(_count(len(diagnosis.fixes), "fix", "fixes") + best_first)
+    return [Text(), heading, *_render_proof(diagnosis.proof), *_spaced(fixes)]
+
+
+def _render_proof(proof: Proof | None) -> list[RenderableType]:
+    if proof is None:
+        return []
+    trained = f"{_count(proof.trials, 'trial')} in {_count(proof.rounds, 'round')}, {proof.cost:.1f} times the training itself"
+    return [
+        _indented(foreign(proof.recommendation, "bold")),
+        _indented(foreign(f"{trained} (at most {proof.budget:g}). {proof.test}", "dim")),
+        Text(),
+    ]
 
 
 def _render_outcome(outcome: Outcome) -> Text:

@@ -134,12 +134,16 @@ class _Proof:
 
 def _chosen(pool: Sequence[Fix], verification: Verification) -> list[Fix]:
     """Return the fixes to try: the first of the list, as many as the spec asks for, and the learning rate alone."""
-    alone = [fix for fix in pool if fix.id.endswith(LEARNING_RATE_ALONE)]
-    others = [fix for fix in pool if fix not in alone]
-    # Where another fix of that kind does the same, it is the control.
-    control = alone or [fix for fix in others if fix.kind == "learning_rate"][:1]
-    count = len(others) if verification.fixes == "all" else verification.fixes
-    return list({fix.id: fix for fix in (*others[:count], *control)}.values()) if others or alone else []
+    others = [fix for fix in pool if not fix.id.endswith(LEARNING_RATE_ALONE)]
+    chosen = others if verification.fixes == "all" else others[: verification.fixes]
+    # One change of the learning rate alone is control enough, and a fix that is one may be it.
+    controls = [fix for fix in pool if _is_learning_rate_alone(fix) and fix not in chosen]
+    return list(chosen) if any(map(_is_learning_rate_alone, chosen)) else [*chosen, *controls[-1:]]
+
+
+def _is_learning_rate_alone(fix: Fix) -> bool:
+    paths = {operation["path"] for operation in fix.patch}
+    return fix.id.endswith(LEARNING_RATE_ALONE) or (fix.kind == "learning_rate" and paths == {"/optimizer/lr"})
 
 
 def _left_to_mend(base: Arm) -> list[Fix]:

@@ -107,9 +107,27 @@ def test_a_verdict_comes_with_what_the_trial_showed():
         "findings_resolved": ["vanishing_gradient"],
         "findings_introduced": ["overfitting"],
     }
-    text = printed(render_text(job(), diagnosis(fixes=[FIX | {"verdict": "verified", "effect": effect}])), width=200)
-    assert "verified: accuracy 0.1 -> 0.93 over 3 seeds (95 % of the difference: 0.8 to 0.86)" in text
-    assert "resolves vanishing_gradient, brings overfitting" in text
+    effect |= {"cost": {"time": 1.5, "parameters": 1.0}}
+    judged = FIX | {"verdict": "verified", "verdict_why": "Better: a lot.", "effect": effect, "recommended": True}
+    text = printed(render_text(job(), diagnosis(fixes=[judged])), width=200)
+    assert "verified. Better: a lot." in text
+    assert "recommended" in text
+    assert "brings overfitting" in text
+    assert "costs 1.5 times the time\n" in text
+
+
+def test_a_proof_is_told_with_what_it_cost_and_how_it_was_judged():
+    proof = {
+        "test": "By a paired t-test.",
+        "trials": 7,
+        "rounds": 1,
+        "cost": 6.25,
+        "budget": 14,
+        "recommendation": "Use ReLU.",
+    }
+    text = printed(render_text(job(), diagnosis(fixes=[FIX], proof=proof)), width=200)
+    assert "Use ReLU." in text
+    assert "7 trials in 1 round, 6.2 times the training itself (at most 14). By a paired t-test." in text
 
 
 def test_what_users_wrote_is_no_markup_and_steers_no_terminal():

@@ -38,6 +38,21 @@ def test_the_noise_scale_is_that_of_the_batches_gradients():
     assert found == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_noise_of_tens_of_batches_is_told_within_a_factor_of_four(seed):
+    """By the gradients of all rows, one by one: a linear regression's are written down."""
+    data = {"type": "linear_regression", "samples": 2000, "noise": 2.0, "seed": seed}
+    setup = setup_of([{"type": "Linear", "out_features": 1}], data, batch_size=1, steps=900)
+    part = setup.data.train
+    x = np.column_stack([part.inputs.double().numpy(), np.ones(len(part))])
+    weights = np.concatenate([p.detach().double().numpy().ravel() for p in setup.network.parameters()])
+    rows = 2 * (x @ weights - part.targets.double().numpy()[:, 0])[:, None] * x
+    trace = rows.var(axis=0, ddof=1).sum()
+    expected = trace / ((rows.mean(axis=0) ** 2).sum() - trace / len(rows))
+    assert expected > 10
+    assert 0.25 < noise_scale(setup) / expected < 4
+
+
 def test_the_gain_through_time_is_that_of_the_inputs_gradient():
     layers = [{"type": "RNN", "hidden_size": 8, "output": "last"}, {"type": "Linear", "out_features": 1}]
     setup = setup_of(layers, {"type": "adding_problem", "length": 12, "samples": 100})

@@ -11,11 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from gradclinic.contract.activations import AnyActivation
 from gradclinic.contract.diagnosis import Cause, CauseKind
 from gradclinic.contract.layers import type_names
+from gradclinic.diagnosis.confidence import wins_again
+from gradclinic.diagnosis.weighing import weighted_median
 from gradclinic.history import LayerFacts
 
 ACTIVATIONS = type_names(AnyActivation)
@@ -43,74 +47,129 @@ those are depth."""
 
 @dataclass(frozen=True)
 class _Group:
-    """All layers of one kind: by how many decades they are off together, and what each passes on, typically."""
+    """All layers of one kind that have the same to make up for: the `places` of their gains."""
 
     kind: str
-    role: Literal["activation", "weights"]
-    count: int
-    decades: float
-    gain: float
     makeup: float
+    places: npt.NDArray[np.intp]
 
     @property
-    def what(self) -> CauseKind:
-        return "depth" if abs(self.decades / self.count) < MILD else self.role
+    def role(self) -> CauseKind:
+        return "activation" if self.kind in ACTIVATIONS else "weights"
+
+    def decades(self, total: float) -> float:
+        """Return by how many decades they are off what they could be, together, if their gains come to `total`."""
+        owed = len(self.places) * math.log10(self.makeup)
+        return total + owed if self.kind in ACTIVATIONS else total - owed
+
+    def what(self, total: float) -> CauseKind:
+        """Return what they are charged as."""
+        return "depth" if abs(self.decades(total) / len(self.places)) < MILD else self.role
 
 
 UNSEEN = " (or activations that the recorder cannot tell apart: called as functions, or one module called for several layers)"
 
 
 def attribute(
-    layers: Sequence[LayerFacts], gains: Sequence[float], *, sign: int, sees_all: bool = True
+    layers: Sequence[LayerFacts],
+    gains: npt.NDArray[np.float64],
+    *,
+    weights: npt.NDArray[np.float64] | None = None,
+    sign: int,
+    sees_all: bool = True,
 ) -> Cause | None:
     """Name the main cause of a loss (`sign` -1) or growth (+1) of the gradient.
 
+    How sure it is says a bootstrap over the records and, within each kind, over the layers: whether a few of either decide.
+
     Args:
         layers: The trunk, first to last; (n,).
-        gains: The gain of each layer but the first, in decades; (n - 1,).
+        gains: The gain of each layer but the first, in decades, in each record; (records, n - 1).
+        weights: The steps that each record stands for; (records,).
         sign: Which direction is to be explained.
         sees_all: Whether every activation is among the layers. In a user's own model some may be plain functions.
 
     Returns:
         The kind of cause with the largest share, or None where nothing goes in that direction.
     """
-    groups = [group for group in _groups(layers, gains) if sign * group.decades > 0]
-    total = sum(abs(group.decades) for group in groups)
-    if total == 0:
+    finite = np.isfinite(gains).all(axis=1)
+    gains = gains[finite]
+    weights = np.ones(len(gains)) if weights is None else weights[finite]
+    if not len(gains):
         return None
-    shares: dict[CauseKind, float] = {}
-    for group in groups:
-        shares[group.what] = shares.get(group.what, 0.0) + abs(group.decades) / total
+    groups = _groups(layers)
+    typical = weighted_median(gains, weights)
+    totals = [float(typical[group.places].sum()) for group in groups]
+    shares = _shares(groups, totals, sign)
+    if not shares:
+        return None
     what = max(shares, key=shares.__getitem__)
-    main = max((group for group in groups if group.what == what), key=lambda group: abs(group.decades))
+    place = max(
+        (place for place, group in enumerate(groups) if group.what(totals[place]) == what),
+        key=lambda place: sign * groups[place].decades(totals[place]),
+    )
     hidden = what == "weights" and not sees_all and not any(layer.type in ACTIVATIONS for layer in layers)
-    return Cause(what=what, detail=_detail(what, main) + (UNSEEN if hidden else ""), share=min(1.0, shares[what]))
+    sure = _confidence(groups, gains, weights, sign, what)
+    return Cause(
+        what=what,
+        detail=_detail(what, groups[place], totals[place]) + (UNSEEN if hidden else ""),
+        share=min(1.0, shares[what]),
+        # Activations that nobody saw are as good an explanation, and nothing tells between the two.
+        confidence=min(sure, 0.5) if hidden else sure,
+    )
 
 
-def _groups(layers: Sequence[LayerFacts], gains: Sequence[float]) -> list[_Group]:
+def _groups(layers: Sequence[LayerFacts]) -> list[_Group]:
     """Group the layers by what they are, and by what they have to make up for."""
-    members: dict[tuple[str, float], list[float]] = {}
-    for place, gain in enumerate(gains, start=1):
+    members: dict[tuple[str, float], list[int]] = {}
+    for place in range(1, len(layers)):
         kind = layers[place].type
         # The weights of a layer have to make up for the activation that follows it in the forward pass.
         following = layers[place + 1].type if place + 1 < len(layers) else ""
         makeup = MAKEUP.get(kind if kind in ACTIVATIONS else following, 1.0)
-        members.setdefault((kind, makeup), []).append(gain)
-    return [_group(kind, makeup, found) for (kind, makeup), found in members.items()]
+        members.setdefault((kind, makeup), []).append(place - 1)
+    return [_Group(kind, makeup, np.array(places)) for (kind, makeup), places in members.items()]
 
 
-def _group(kind: str, makeup: float, gains: list[float]) -> _Group:
-    total, owed = sum(gains), len(gains) * math.log10(makeup)
-    gain = 10 ** (total / len(gains))
-    if kind in ACTIVATIONS:
-        return _Group(kind, "activation", len(gains), total + owed, gain, makeup)
-    return _Group(kind, "weights", len(gains), total - owed, gain, makeup)
+def _shares(groups: Sequence[_Group], totals: Sequence[float], sign: int) -> dict[CauseKind, float]:
+    """Return the share of each kind of cause in what goes in the direction; nothing where nothing does."""
+    charged = [(group.what(total), sign * group.decades(total)) for group, total in zip(groups, totals, strict=True)]
+    whole = sum(decades for _, decades in charged if decades > 0)
+    shares: dict[CauseKind, float] = {}
+    for what, decades in charged:
+        if decades > 0:
+            shares[what] = shares.get(what, 0.0) + decades / whole
+    return shares
 
 
-def _detail(what: CauseKind, group: _Group) -> str:
-    often = f"{group.count} times over" if group.count > 1 else "once"
+def _confidence(
+    groups: Sequence[_Group],
+    gains: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64],
+    sign: int,
+    winner: CauseKind,
+) -> float:
+    """Return how often the same kind of cause has the largest share, with records and layers drawn anew."""
+    by_group = np.stack([gains[:, group.places].sum(axis=1) for group in groups], axis=1)
+    typical, middle = weighted_median(gains, weights), weighted_median(by_group, weights)
+
+    def draw(records: npt.NDArray[np.intp], generator: np.random.Generator) -> CauseKind | None:
+        moved = weighted_median(by_group[records], weights[records]) - middle
+        totals = [
+            float(typical[generator.choice(group.places, len(group.places))].sum() + shift)
+            for group, shift in zip(groups, moved, strict=True)
+        ]
+        shares = _shares(groups, totals, sign)
+        return max(shares, key=shares.__getitem__) if shares else None
+
+    return wins_again(len(gains), draw, winner)
+
+
+def _detail(what: CauseKind, group: _Group, total: float) -> str:
+    count = len(group.places)
+    often, gain = f"{count} times over" if count > 1 else "once", 10 ** (total / count)
     if what == "activation":
-        return f"{group.kind} passes on {group.gain:.2g} of the gradient, {often}"
+        return f"{group.kind} passes on {gain:.2g} of the gradient, {often}"
     if what == "depth":
-        return f"Each of {group.count} {group.kind} layers passes on {group.gain:.2g} of the gradient, and it adds up"
-    return f"The weights of {group.kind} pass on {group.gain:.2g} of the gradient where {group.makeup:.2g} keeps it level, {often}"
+        return f"Each of {count} {group.kind} layers passes on {gain:.2g} of the gradient, and it adds up"
+    return f"The weights of {group.kind} pass on {gain:.2g} of the gradient where {group.makeup:.2g} keeps it level, {often}"

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from gradclinic.diagnosis.weighing import spans, weighted_median
 from gradclinic.history import History, LayerFacts
 
 FloatArray = npt.NDArray[np.float64]
@@ -42,19 +43,24 @@ class Gains:
         """Return the decades (n,) between the output and the first layer: below 0 the gradient shrinks on its way."""
         return self.decades[:, 0] - self.decades[:, -1]
 
+    @cached_property
+    def spans(self) -> FloatArray:
+        """Return how many steps each record (n,) stands for."""
+        return spans(self.steps)
+
     def share_of_steps(self, holds: npt.NDArray[np.bool_]) -> float:
-        """Return the share of the training's steps in which something holds (n,): each record speaks for those up to the next.
+        """Return the share of the training's steps in which something holds (n,): each record speaks for those up to the next."""
+        return float(self.spans[holds].sum() / self.spans.sum())
 
-        The records are dense at first, and would outvote the rest by their number.
-        """
-        spans = np.diff(self.steps, append=self.steps[-1] + 1)
-        return float(spans[holds].sum() / spans.sum())
+    def typical(self, values: FloatArray, rows: npt.NDArray[np.bool_] | slice = slice(None)) -> FloatArray:
+        """Return the median of values (n, ...) over the rows, weighed by the steps that they stand for."""
+        return weighted_median(values[rows], self.spans[rows])
 
-    def of_layers(self, rows: slice | npt.NDArray[np.bool_]) -> FloatArray:
-        """Return the gain (len(layers) - 1,) of each layer but the first, in decades: the median over the rows."""
-        gains = self.decades[rows, :-1] - self.decades[rows, 1:]
-        finite = gains[np.isfinite(gains).all(axis=1)]
-        return np.median(finite, axis=0) if len(finite) else np.full(gains.shape[1], np.nan)
+    @cached_property
+    def of_layers(self) -> FloatArray:
+        """Return the gain (n, len(layers) - 1) of each layer but the first, in decades."""
+        gains: FloatArray = self.decades[:, :-1] - self.decades[:, 1:]
+        return gains
 
 
 def backward_gains(history: History) -> Gains | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradclinic.contract.diagnosis import Cause
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import beyond
 
 
 def overshoot(case: Case, step: int) -> Cause | None:
@@ -15,5 +16,6 @@ def overshoot(case: Case, step: int) -> Cause | None:
     if update is None or update[0] <= case.thresholds["overshooting_update"]:
         return None
     ratio, parameter = update
+    sure = beyond(ratio, case.thresholds["overshooting_update"])
     detail = f"Before step {step} one update changed {parameter} by {ratio:.2g} times its own size; 0.001 is usual"
-    return Cause(what="learning_rate", detail=detail, share=1.0)
+    return Cause(what="learning_rate", detail=detail, share=1.0, confidence=sure)

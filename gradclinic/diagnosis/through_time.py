@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding, RuleId
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import beyond
 
 
 def lost_through_time(case: Case, rule: RuleId, threshold: float) -> Finding | None:
@@ -29,5 +30,6 @@ def lost_through_time(case: Case, rule: RuleId, threshold: float) -> Finding | N
             what="weights",
             detail=f"The recurrent weights of {layer.name} ({layer.type}) are multiplied with it at each element",
             share=1.0,
+            confidence=beyond(gain, threshold) if threshold > 1 else beyond(threshold, gain),
         ),
     )

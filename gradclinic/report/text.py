@@ -84,7 +84,8 @@ def _render_body(diagnosis: Diagnosis, overview: Overview) -> list[RenderableTyp
     if (loss := draw_loss(overview)) is not None:
         parts.append(loss)
     parts.extend((Text(), _heading(_count(len(diagnosis.findings), "finding"))))
-    parts.extend(_spaced([render_finding(finding) for finding in diagnosis.findings]))
+    last_step = diagnosis.outcome.steps - 1 if diagnosis.outcome is not None else None
+    parts.extend(_spaced([render_finding(finding, last_step) for finding in diagnosis.findings]))
     if (gradients := draw_gradients(overview)) is not None:
         parts.extend((Text(), gradients))
     return parts

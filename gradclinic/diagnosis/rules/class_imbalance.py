@@ -16,6 +16,7 @@ from typing import Any
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import KNOWN
 from gradclinic.diagnosis.rule import Rule
 
 
@@ -37,7 +38,9 @@ def check(case: Case) -> Finding | None:
             Evidence(signal="class_ratio", value=ratio, threshold=threshold),
             Evidence(signal="metric_skill", value=skill, threshold=case.thresholds["harmed_skill"]),
         ],
-        cause=Cause(what="data", detail="Rows of the rare classes are too few to count in the loss", share=1.0),
+        cause=Cause(
+            what="data", detail="Rows of the rare classes are too few to count in the loss", share=1.0, confidence=KNOWN
+        ),
     )
 
 

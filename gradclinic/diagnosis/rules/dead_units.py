@@ -20,6 +20,7 @@ import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import share_beyond
 from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
 
@@ -51,12 +52,13 @@ def check(case: Case) -> Finding | None:
         evidence=[
             Evidence(signal="dead_fraction", value=value, threshold=threshold, layer=name) for name, value in dead
         ],
-        cause=overshoot(case, step) or (_born(worst) if born else None),
+        cause=overshoot(case, step) or (_born(worst, share, threshold) if born else None),
     )
 
 
-def _born(layer: str) -> Cause:
-    return Cause(what="weights", detail=f"The units of {layer} start where no sample reaches them", share=1.0)
+def _born(layer: str, share: float, threshold: float) -> Cause:
+    detail = f"The units of {layer} start where no sample reaches them"
+    return Cause(what="weights", detail=detail, share=1.0, confidence=share_beyond(share, threshold))
 
 
 def _digits(bias: float) -> dict[str, Any]:

@@ -21,9 +21,11 @@ import numpy as np
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.attribution import attribute
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import beyond
 from gradclinic.diagnosis.gains import FIRST_STEPS, Gains
 from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
+from gradclinic.diagnosis.slope import slope_evidence
 from gradclinic.diagnosis.through_time import lost_through_time
 
 
@@ -59,16 +61,19 @@ def _over_depth(case: Case) -> Finding | None:
         evidence=[
             Evidence(signal="backward_gain", value=10**total, threshold=threshold, step=step, layer=first),
             Evidence(signal="activation_grad_norm", value=float(10 ** gains.decades[row, 0]), step=step, layer=first),
+            *slope_evidence(gains, above),
         ],
         cause=overshoot(case, step)
-        or attribute(gains.layers, gains.of_layers(above).tolist(), sign=1, sees_all=case.sees_all_layers),
+        or attribute(
+            gains.layers, gains.of_layers[above], weights=gains.spans[above], sign=1, sees_all=case.sees_all_layers
+        ),
     )
 
 
 def _flooded(gains: Gains, window: np.ndarray[Any, Any], threshold: float) -> list[str]:
     """Name the layers with parameters that get more than the threshold times the output's gradient."""
     with np.errstate(invalid="ignore"):
-        arriving = np.nanmedian(gains.decades[window] - gains.decades[window, -1:], axis=0)
+        arriving = gains.typical(gains.decades - gains.decades[:, -1:], window)
     limit = np.log10(threshold)
     return [
         layer.name
@@ -100,6 +105,7 @@ def _over_time(case: Case) -> Finding | None:
             what="learning_rate",
             detail="It grows from step to step and not over depth: each step overshoots further than the last",
             share=1.0,
+            confidence=beyond(peak, threshold),
         ),
     )
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import share_beyond
 from gradclinic.diagnosis.rule import Rule
 
 
@@ -39,7 +40,12 @@ def check(case: Case) -> Finding | None:
             Evidence(signal="clipped", value=share, threshold=threshold),
             Evidence(signal="grad_norm", value=usual),
         ],
-        cause=Cause(what="learning_rate", detail="Clipping sets the length of nearly every step", share=1.0),
+        cause=Cause(
+            what="learning_rate",
+            detail="Clipping sets the length of nearly every step",
+            share=1.0,
+            confidence=share_beyond(share, threshold),
+        ),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import beyond
 from gradclinic.diagnosis.rule import Rule
 
 TIMES = 2
@@ -51,6 +52,7 @@ def check(case: Case) -> Finding | None:
             what="learning_rate",
             detail=f"{int(long.sum())} of {len(long)} recorded steps were longer than a weight",
             share=1.0,
+            confidence=max(beyond(peak, threshold), beyond(typical, case.thresholds["overshooting_update"])),
         ),
     )
 

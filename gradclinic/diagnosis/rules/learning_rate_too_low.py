@@ -18,6 +18,7 @@ import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import beyond
 from gradclinic.diagnosis.rule import Rule
 
 FAR_START = 3.0
@@ -46,7 +47,12 @@ def check(case: Case) -> Finding | None:
             Evidence(signal="way_of_weights", value=way, threshold=threshold),
             Evidence(signal="update_ratio", value=typical),
         ],
-        cause=Cause(what="learning_rate", detail=f"Steps about {1e-3 / typical:.0g} times as long are usual", share=1.0)
+        cause=Cause(
+            what="learning_rate",
+            detail=f"Steps about {1e-3 / typical:.0g} times as long are usual",
+            share=1.0,
+            confidence=beyond(threshold, way),
+        )
         if typical > 0
         else None,
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding, Severity
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import KNOWN
 from gradclinic.diagnosis.output_layer import RANGES, ends_with_weights, output_activation
 from gradclinic.diagnosis.rule import Rule
 
@@ -46,7 +47,7 @@ def check(case: Case) -> Finding | None:
         layers=[last],
         summary=f"{detail} {expected}",
         evidence=[Evidence(signal="output_layer", value=None, step=0, layer=last, words=detail)],
-        cause=Cause(what="loss", detail=detail.rstrip("."), share=1.0),
+        cause=Cause(what="loss", detail=detail.rstrip("."), share=1.0, confidence=KNOWN),
     )
 
 

@@ -19,6 +19,7 @@ from gradclinic.contract.activations import AnyActivation
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.contract.layers import type_names
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import KNOWN
 from gradclinic.diagnosis.output_layer import output_activation
 from gradclinic.diagnosis.rule import Rule
 from gradclinic.history import LayerFacts
@@ -81,7 +82,7 @@ def _finding(case: Case, layers: list[str], said: str) -> Finding:
         layers=layers,
         summary=said,
         evidence=[Evidence(signal="layers", value=None, step=0, layer=layers[0], words=said)],
-        cause=Cause(what="activation", detail=said.rstrip("."), share=1.0),
+        cause=Cause(what="activation", detail=said.rstrip("."), share=1.0, confidence=KNOWN),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import beyond
 from gradclinic.diagnosis.rule import Rule
 
 STEP_CHANGE = 0.5
@@ -48,7 +49,12 @@ def check(case: Case) -> Finding | None:
             Evidence(signal="noise_over_batch", value=over, threshold=threshold),
             Evidence(signal="loss_change", value=change, threshold=STEP_CHANGE),
         ],
-        cause=Cause(what="data", detail="Too few samples a step for the rate that it trains with", share=1.0),
+        cause=Cause(
+            what="data",
+            detail="Too few samples a step for the rate that it trains with",
+            share=1.0,
+            confidence=beyond(over, threshold),
+        ),
     )
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import share_beyond
 from gradclinic.diagnosis.rule import Rule
 
 LONGEST = 20
@@ -54,7 +55,12 @@ def check(case: Case) -> Finding | None:
             ),
             Evidence(signal="loss_swing", value=width, threshold=case.thresholds["oscillation_width"]),
         ],
-        cause=Cause(what="learning_rate", detail="Steps overshoot to the other side and back again", share=1.0),
+        cause=Cause(
+            what="learning_rate",
+            detail="Steps overshoot to the other side and back again",
+            share=1.0,
+            confidence=share_beyond(regularity, case.thresholds["oscillation_regularity"]),
+        ),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import beyond, share_beyond
 from gradclinic.diagnosis.rule import Rule
 from gradclinic.history import Restraint
 
@@ -31,10 +32,12 @@ def check(case: Case) -> Finding | None:
     pull = _pull(case, restraint)
     if pull is not None and pull > threshold:
         said = f"The weight decay of {restraint.weight_decay:g} pulls {pull:.2g} times as hard as the data."
-        return _finding(case, said, Evidence(signal="decay_over_gradient", value=pull, threshold=threshold))
+        evidence = Evidence(signal="decay_over_gradient", value=pull, threshold=threshold)
+        return _finding(case, said, evidence, beyond(pull, threshold))
     if restraint.dropout > large:
         said = f"A dropout of {restraint.dropout:g} leaves {1 - restraint.dropout:.0%} of the numbers to learn from."
-        return _finding(case, said, Evidence(signal="dropout", value=restraint.dropout, threshold=large))
+        evidence = Evidence(signal="dropout", value=restraint.dropout, threshold=large)
+        return _finding(case, said, evidence, share_beyond(restraint.dropout, large))
     return None
 
 
@@ -60,14 +63,14 @@ def _pull(case: Case, restraint: Restraint) -> float | None:
     return float(np.nanmedian(np.concatenate(pulls))) if pulls else None
 
 
-def _finding(case: Case, said: str, evidence: Evidence) -> Finding:
+def _finding(case: Case, said: str, evidence: Evidence, confidence: float) -> Finding:
     return Finding(
         rule="over_regularized",
         severity=case.severity,
         first_step=0,
         summary=said,
         evidence=[evidence],
-        cause=Cause(what="loss", detail=said.rstrip("."), share=1.0),
+        cause=Cause(what="loss", detail=said.rstrip("."), share=1.0, confidence=confidence),
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding, Outcome, Severity
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import beyond
 from gradclinic.diagnosis.rule import Rule
 
 
@@ -47,7 +48,14 @@ def check(case: Case) -> Finding | None:
             Evidence(signal="val_loss_over_best", value=rise, threshold=case.thresholds["overfitting_rise"]),
             Evidence(signal="val_loss_over_train_loss", value=gap, threshold=case.thresholds["overfitting_gap"]),
         ],
-        cause=Cause(what="data", detail="The model can store what its few training rows do not share", share=1.0),
+        cause=Cause(
+            what="data",
+            detail="The model can store what its few training rows do not share",
+            share=1.0,
+            confidence=min(
+                beyond(rise, case.thresholds["overfitting_rise"]), beyond(gap, case.thresholds["overfitting_gap"])
+            ),
+        ),
     )
 
 

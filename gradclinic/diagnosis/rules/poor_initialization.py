@@ -17,6 +17,7 @@ from typing import Any
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding, Severity
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import KNOWN, beyond
 from gradclinic.diagnosis.rule import Rule
 
 
@@ -50,7 +51,7 @@ def _alike(case: Case) -> Finding | None:
             Evidence(signal="alike_units", value=layer.alike_units, threshold=threshold, layer=layer.name, step=0)
             for layer in layers
         ],
-        cause=Cause(what="weights", detail="Nothing tells the units of a layer apart", share=1.0),
+        cause=Cause(what="weights", detail="Nothing tells the units of a layer apart", share=1.0, confidence=KNOWN),
     )
 
 
@@ -64,7 +65,12 @@ def _too_large(case: Case) -> Finding | None:
         first_step=0,
         summary=f"The first loss is {start:.3g} times what the classes' frequencies alone give: a fresh network is sure of its guesses.",
         evidence=[Evidence(signal="start_over_trivial", value=start, threshold=threshold, step=0)],
-        cause=Cause(what="weights", detail="The weights are too large for the numbers of their inputs", share=1.0),
+        cause=Cause(
+            what="weights",
+            detail="The weights are too large for the numbers of their inputs",
+            share=1.0,
+            confidence=beyond(start, threshold),
+        ),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import share_beyond
 from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
 
@@ -39,6 +40,7 @@ def check(case: Case) -> Finding | None:
         what="weights",
         detail=f"What {worst} ({types.get(worst, 'a layer')}) is given is too large from the start",
         share=1.0,
+        confidence=share_beyond(share, threshold),
     )
     return Finding(
         rule="saturated_activations",

@@ -16,6 +16,7 @@ import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import beyond
 from gradclinic.diagnosis.rule import Rule
 
 
@@ -37,7 +38,12 @@ def check(case: Case) -> Finding | None:
         first_step=int(case.history["update_ratio"].steps[0]),
         summary="No weight changes: the largest update is " + (f"{largest:.1g} of the weight." if largest else "0."),
         evidence=[Evidence(signal="update_ratio", value=largest, threshold=threshold)],
-        cause=Cause(what="learning_rate", detail=f"{tiny}, and there is a gradient", share=1.0)
+        cause=Cause(
+            what="learning_rate",
+            detail=f"{tiny}, and there is a gradient",
+            share=1.0,
+            confidence=beyond(threshold, largest),
+        )
         if gets_gradient
         else None,
     )

@@ -19,6 +19,7 @@ import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import beyond
 from gradclinic.diagnosis.rule import Rule
 
 SAME = 0.02
@@ -52,7 +53,12 @@ def check(case: Case) -> Finding | None:
         first_step=int(table.steps[-1]),
         summary=f"The loss fell by {fallen:.0%} in the last fifth of the steps: more of them would have helped.",
         evidence=[Evidence(signal="loss_fall", value=fallen, threshold=threshold, step=int(table.steps[-1]))],
-        cause=Cause(what="learning_rate", detail="Too few steps for their length", share=1.0),
+        cause=Cause(
+            what="learning_rate",
+            detail="Too few steps for their length",
+            share=1.0,
+            confidence=beyond(fallen, max(threshold, chance)),
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import KNOWN
 from gradclinic.diagnosis.rule import Rule
 
 
@@ -42,6 +43,7 @@ def check(case: Case) -> Finding | None:
             what="data",
             detail="Inputs come as they are: `normalize` scales each feature by its mean and deviation",
             share=1.0,
+            confidence=KNOWN,
         ),
     )
 

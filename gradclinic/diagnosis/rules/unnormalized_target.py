@@ -16,6 +16,7 @@ from typing import Any
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.confidence import KNOWN
 from gradclinic.diagnosis.rule import Rule
 
 
@@ -38,6 +39,7 @@ def check(case: Case) -> Finding | None:
             what="data",
             detail="Targets come as they are: `normalize_target` scales them by their mean and deviation",
             share=1.0,
+            confidence=KNOWN,
         ),
     )
 

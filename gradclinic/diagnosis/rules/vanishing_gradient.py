@@ -24,6 +24,7 @@ from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.gains import FIRST_STEPS, FLOOR, Gains
 from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
+from gradclinic.diagnosis.slope import slope_evidence
 from gradclinic.diagnosis.through_time import lost_through_time
 
 LASTING = 0.5
@@ -51,22 +52,24 @@ def _over_depth(case: Case, threshold: float) -> Finding | None:
     window = early & below if from_start else below
     row = int(np.argmax(below))
     step = int(gains.steps[row])
-    total = float(np.nanmedian(gains.total[window]))
+    total = float(gains.typical(gains.total, window))
     return Finding(
         rule="vanishing_gradient",
         severity=case.severity,
         first_step=step,
         layers=_starved(gains, window, threshold),
         summary=_summary(gains, total),
-        evidence=_evidence(case, gains, row, total, threshold),
+        evidence=_evidence(case, gains, row, total, threshold) + slope_evidence(gains, window),
         cause=overshoot(case, step)
-        or attribute(gains.layers, gains.of_layers(window).tolist(), sign=-1, sees_all=case.sees_all_layers),
+        or attribute(
+            gains.layers, gains.of_layers[window], weights=gains.spans[window], sign=-1, sees_all=case.sees_all_layers
+        ),
     )
 
 
 def _starved(gains: Gains, window: np.ndarray[Any, Any], threshold: float) -> list[str]:
     """Name the layers with parameters that get less than the threshold's share of the output's gradient."""
-    arriving = np.nanmedian(gains.decades[window] - gains.decades[window, -1:], axis=0)
+    arriving = gains.typical(gains.decades - gains.decades[:, -1:], window)
     limit = np.log10(threshold)
     return [
         layer.name
@@ -77,7 +80,7 @@ def _starved(gains: Gains, window: np.ndarray[Any, Any], threshold: float) -> li
 
 def _summary(gains: Gains, total: float) -> str:
     first, last = gains.layers[0].name, gains.layers[-1].name
-    if np.median(gains.decades[:, 0]) <= FLOOR:
+    if gains.typical(gains.decades[:, 0]) <= FLOOR:
         return f"The gradient is lost entirely between {last} and {first}: less arrives than float32 can hold."
     return f"The gradient shrinks by {-total:.1f} orders of magnitude from {last} to {first}."
 

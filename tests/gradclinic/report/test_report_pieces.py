@@ -14,6 +14,7 @@ from rich.console import Console
 from gradclinic.history import WHOLE_STEP, History, SignalTable
 from gradclinic.report import Overview, abbreviate_layers, overview_of_document, overview_of_history, render_overview
 from gradclinic.report.bars import bar, curve
+from gradclinic.report.findings import since_when, sure_words
 from gradclinic.report.writing import number
 
 
@@ -141,3 +142,25 @@ def test_a_loss_that_is_never_finite_is_marked_and_said_once():
     drawn = printed(Overview(loss=[math.nan, math.inf]))
     assert "!!  not finite" in drawn
     assert printed(Overview(loss=[2.0, math.nan], ends=(2.0, math.nan))).rstrip().endswith("from 2 to not finite")
+
+
+@pytest.mark.parametrize(
+    ("first_step", "words"), [(None, None), (0, "from the start"), (7, "since step 7"), (399, "at the end")]
+)
+def test_a_finding_says_when_it_began(first_step: int | None, words: str | None):
+    assert since_when(first_step, 399) == words
+
+
+@pytest.mark.parametrize(
+    ("confidence", "words"),
+    [
+        (1.0, "certain"),
+        (0.995, "nearly certain (above 99 %)"),
+        (0.96, "nearly certain (96 %)"),
+        (0.8, "very likely (80 %)"),
+        (0.7, "likely (70 %)"),
+        (0.5, "one guess among others (50 %)"),
+    ],
+)
+def test_how_sure_a_cause_is_is_said_in_words(confidence: float, words: str):
+    assert sure_words(confidence) == words

@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from gradclinic.contract.diagnosis import Diagnosis
+from gradclinic.contract.diagnosis import Diagnosis, Finding
 from gradclinic.contract.job import Job
 from gradclinic.report import Overview, overview_of_document, render_job, render_text
+from gradclinic.report.findings import render_finding
 from gradclinic.report.fixes import render_patch
 from tests.gradclinic.client import documents
 from tests.gradclinic.client.documents import FINDING, FIX, HISTORY
@@ -38,7 +39,7 @@ ended after 400 steps  accuracy 0.1  training loss 2.3  validation loss 2.31
 loss  ██  from 2.45 to 2.25
 
 1 finding
-  critical  vanishing_gradient  since step 0
+  critical  vanishing_gradient  from the start
     The gradient shrinks by 17 orders of magnitude from layers.3 to layers.0.
     layers    layers.0, layers.2[0..17].layers.0 (19 layers)
     cause     activation  ████████▋ 86 % of the effect
@@ -169,3 +170,13 @@ def test_a_patch_of_another_spec_is_readable_all_the_same():
 
 def test_an_overview_without_numbers_draws_nothing():
     assert "gradient norm" not in printed(render_text(job(), diagnosis(), Overview()))
+
+
+def test_an_estimate_is_told_with_its_interval_and_a_cause_with_its_confidence():
+    words = "On its way back the gradient loses 0.31 decades a layer."
+    evidence = [{"signal": "log_gradient_slope", "value": 0.31, "ci95": [0.29, 0.33], "words": words}]
+    cause = {"what": "activation", "detail": "Sigmoid takes it", "share": 1.0, "confidence": 0.97}
+    told = printed(render_finding(Finding.model_validate(FINDING | {"evidence": evidence, "cause": cause})))
+    assert "0.31 [0.29, 0.33]" in told
+    assert words in told
+    assert "100 % of the effect, nearly certain (97 %)" in told

@@ -31,7 +31,9 @@ def write_page() -> str:
 
 def _of_rule(info: RuleInfo, causes: tuple[str, ...]) -> str:
     lines = [f"## {info.id}", info.title]
-    for heading, text in (("Sees", info.sees), ("Hurts", info.hurts), ("Silent", info.silent), ("Source", info.source)):
+    before = info.foresees or "Nothing: it takes a training."
+    told = (("Sees", info.sees), ("Hurts", info.hurts), ("Silent", info.silent), ("Before training", before))
+    for heading, text in (*told, ("Source", info.source)):
         lines.append(f"**{heading}:** {text}")
     lines.append("**Signals:** " + ", ".join(f"`{signal}`" for signal in info.signals))
     if info.thresholds:

@@ -30,6 +30,9 @@ class RuleInfo(ResultModel):
     sees: str
     hurts: str = Field(description="Why the problem hurts.")
     silent: str = Field(description="When the rule stays silent.")
+    foresees: str | None = Field(
+        None, description="What it says before any training, of a job with 0 steps; null where it takes a training."
+    )
     source: str
     signals: list[str] = Field(description="The signals it needs.")
     thresholds: list[ThresholdInfo]

@@ -21,12 +21,15 @@ MOST_BATCHES = 8
 FEWEST_BATCHES = 3
 """The same of batches that are larger than that, so that one odd batch is outvoted."""
 
-MOST_PRODUCTS = 40
-"""Products of the Hessian with a vector that one search for its largest eigenvalue may take."""
+SHARPNESS_ROWS = 64
+"""Rows that the sharpness is taken of, at least: smaller batches are sharp in directions that the next one knows nothing of."""
 
-PASSES = SEEDS * (3 * MOST_BATCHES + 2 * MOST_PRODUCTS)
-"""Optimizer steps that a preflight takes as long as, at most: a step's gradient costs one, and so does going through the batch
-once more after it, the samples beside it, and half of a product."""
+MOST_PRODUCTS = 40
+"""Products of the Hessian with a vector that the search for its largest eigenvalue may take."""
+
+PASSES = SEEDS * (2 * MOST_BATCHES + 2 * MOST_PRODUCTS)
+"""Optimizer steps that a preflight takes as long as, at most: a step's gradient costs one, the samples beside it and the loss after it
+together another, and a product, which goes back through a forward and a backward pass, two."""
 
 
 class DepthSlope(ResultModel):
@@ -54,7 +57,7 @@ class AlikeUnits(ResultModel):
 
 
 class Sharpness(ResultModel):
-    """The largest eigenvalue of the Hessian of the loss of one batch."""
+    """The largest eigenvalue of the Hessian of the loss of the first batch, or of the first rows where that is smaller."""
 
     values: list[float] = Field(description="By seed; seeds on which the search failed are left out.")
     border: float | None = Field(
@@ -83,6 +86,10 @@ class PreflightFacts(ResultModel):
     )
     born_dead: list[BornDead] = Field(default_factory=list, description="Layers that have such units on any seed.")
     alike: list[AlikeUnits] = Field(default_factory=list, description="Layers that have such units, on the first seed.")
+    still_zero: list[str] = Field(
+        default_factory=list,
+        description="Weights whose gradient is exactly 0, and again after one step, on the first seed.",
+    )
     sharpness: Sharpness | None = Field(None, description="null where the loss cannot be differentiated twice.")
     lr: float | None = Field(None, description="The learning rate of the first step.")
     rises: bool = Field(False, description="Whether the schedule raises the learning rate from there.")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradclinic.contract.diagnosis import Severity
+from gradclinic.contract.preflight import PreflightFacts
 from gradclinic.diagnosis.gains import Gains, backward_gains
 from gradclinic.diagnosis.learning import Learning, judge_learning
 from gradclinic.diagnosis.thresholds import thresholds_with
@@ -23,6 +24,11 @@ class Case:
         self.history = history
         self.thresholds = thresholds_with(overrides)
 
+    @property
+    def preflight(self) -> PreflightFacts | None:
+        """What was measured where nothing was trained: there is no outcome, and findings are predictions. None of a training."""
+        return self.history.facts.preflight
+
     @cached_property
     def learning(self) -> Learning:
         """How well the training learned."""
@@ -30,7 +36,9 @@ class Case:
 
     @cached_property
     def severity(self) -> Severity:
-        """How bad a symptom is that this training had, by how well it learned."""
+        """How bad a symptom is that this training had, by how well it learned; in a preflight, that it predicts harm."""
+        if self.preflight is not None:
+            return "warning"
         return self.learning.severity(self.thresholds)
 
     @cached_property
@@ -84,6 +92,31 @@ class Case:
         if trivial is None or trivial <= 0 or not len(losses):
             return None
         return float(losses[0]) / trivial
+
+    @property
+    def starts_far_off(self) -> bool:
+        """Whether the first loss of a classification is far above a trivial predictor's; in a preflight on most of the seeds.
+
+        A network that is sure of nothing holds all classes for equally likely. Where some are rare, that alone costs more than the
+        trivial loss, and is no fault.
+        """
+        over, preflight = self.start_over_trivial, self.preflight
+        if self.history.facts.task != "classification" or over is None:
+            return False
+        trivial = self.history.facts.trivial.train_loss or 1.0
+        starts = (
+            [over]
+            if preflight is None
+            else [np.inf if one is None else one / trivial for one in preflight.initial_losses]
+        )
+        return bool(np.median(starts) > self.thresholds["start_loss"] * self._even_over_trivial)
+
+    @property
+    def _even_over_trivial(self) -> float:
+        """The cross entropy of equal shares over that of the classes' own: ln(classes) over their entropy."""
+        targets = self.history.facts.targets
+        shares = np.array([share for share in (targets.class_shares if targets else []) if share > 0])
+        return float(np.log(len(shares)) / -(shares @ np.log(shares))) if len(shares) > 1 else 1.0
 
     def largest_update(self, before: int) -> tuple[float, str] | None:
         """Return the largest update of a weight before a step, relative to the weight, and whose it was."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from gradclinic.contract.catalogue import RuleInfo
 from gradclinic.contract.diagnosis import Diagnosis, Finding, Health, RuleId, Severity
 from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.foresight import foretold, preflight_notes
 from gradclinic.diagnosis.learning import LEAST_LOSSES
 from gradclinic.diagnosis.rule import Rule
 from gradclinic.diagnosis.rules import (
@@ -84,13 +85,21 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
     case = Case(history, thresholds)
     findings: dict[RuleId, Finding] = {}
     notes = list(history.facts.notes)  # what the recorder could not see
+    unforeseen: list[RuleId] = []
     for rule in RULES:
+        judge = rule.check if case.preflight is None else rule.foresee
+        if judge is None:
+            unforeseen.append(rule.id)
+            continue
         missing = [signal for signal in rule.signals if signal not in history]
         if missing:
             notes.append(f"{rule.id} was not judged: {', '.join(missing)} was not recorded.")
-        elif finding := rule.check(case):
+        elif finding := judge(case):
+            finding = finding if case.preflight is None else foretold(finding)
             findings[rule.id] = finding.model_copy(update={"caused_by": _cause_of(rule, finding, findings)})
-    if not case.learning.skills and not case.learning.diverged:
+    if case.preflight is not None:
+        notes.extend(preflight_notes(case, case.preflight, unforeseen))
+    elif not case.learning.skills and not case.learning.diverged:
         notes.append(
             "Whether anything was learned is not known: neither a loss nor a metric can be compared with a trivial one, for "
             f"which the first losses stand in where at least {LEAST_LOSSES} were recorded. Symptoms are told as info for "

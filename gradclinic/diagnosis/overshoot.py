@@ -12,6 +12,8 @@ def overshoot(case: Case, step: int) -> Cause | None:
 
     What shows at the first step is never the learning rate's doing: nothing had been updated.
     """
+    if case.preflight is not None:  # each of its steps was taken back
+        return None
     update = case.largest_update(step)
     if update is None or update[0] <= case.thresholds["overshooting_update"]:
         return None

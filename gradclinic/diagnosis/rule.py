@@ -13,8 +13,8 @@ from gradclinic.contract.diagnosis import Finding, RuleId
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.thresholds import THRESHOLDS
 
-HEADINGS = ("Sees", "Hurts", "Silent", "Source")
-"""The headings of a rule's documentation, in this order, each at the start of a paragraph."""
+HEADINGS = ("Sees", "Hurts", "Silent", "Foresees", "Source")
+"""The headings of a rule's documentation, in this order, each at the start of a paragraph. `Foresees` is for those that can."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Rule:
     """A detector of one problem.
 
     `check` returns the finding, or None; it is called only where all of `signals` were recorded. `caused_by` lists the
-    rules whose finding explains this one, the likeliest first. `sick` and `healthy` are specs on which it has to fire
+    rules whose finding explains this one, the likeliest first. `foresee` is the check of a preflight, where nothing was
+    trained; None where there is nothing to say before that. `sick` and `healthy` are specs on which it has to fire
     and to stay below a warning.
     """
 
@@ -30,6 +31,7 @@ class Rule:
     documentation: str
     signals: tuple[str, ...]
     check: Callable[[Case], Finding | None]
+    foresee: Callable[[Case], Finding | None] | None = None
     thresholds: tuple[str, ...] = ()
     caused_by: tuple[RuleId, ...] = ()
     sick: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
@@ -50,6 +52,7 @@ class Rule:
             sees=sections["Sees"],
             hurts=sections["Hurts"],
             silent=sections["Silent"],
+            foresees=sections.get("Foresees"),
             source=sections["Source"],
             signals=list(self.signals),
             thresholds=[THRESHOLDS[name] for name in self.thresholds],

@@ -66,6 +66,12 @@ _TABLE = (
         source="The tuning playbook (Godbole et al. 2023) looks for jumps of 5 to 10 times after the first steps.",
     ),
     ThresholdInfo(
+        name="catapult",
+        default=6.0,
+        meaning="Sharpness before training over the largest that steps of SGD's rate bear on a quadratic loss (2 / lr), above which they diverge.",
+        source="Lewkowycz et al. 2020, arXiv 2003.02218: up to 4 / lr, and up to 12 / lr with ReLU, a training catapults into a flatter place.",
+    ),
+    ThresholdInfo(
         name="clipped_share",
         default=0.9,
         meaning="Share of the steps whose gradient was clipped, above which clipping sets the length of the steps.",

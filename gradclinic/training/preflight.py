@@ -110,6 +110,7 @@ def preflight_facts(setup: Setup, looks: Sequence[Look]) -> PreflightFacts:
         signal=slope_of([look.spreads for look in lines], backward=False),
         born_dead=_born_dead(looks),
         alike=looks[0].alike,
+        still_zero=looks[0].still_zero,
         sharpness=_sharpness(looks, optimizer if isinstance(optimizer, SGD) else None, lr),
         lr=lr,
         rises=_rises(setup.spec.scheduler),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gradclinic.contract.preflight import FEWEST_BATCHES, LEAST_SAMPLES, MOST_BATCHES, AlikeUnits
+from gradclinic.contract.preflight import FEWEST_BATCHES, LEAST_SAMPLES, MOST_BATCHES, SHARPNESS_ROWS, AlikeUnits
 from gradclinic.contract.training import DEFAULT_STEPS
 from gradclinic.history import History, RunError
 from gradclinic.model import layer_facts
@@ -42,6 +42,7 @@ class Look:
     lr: float | None = None
     jumps: list[float] = field(default_factory=list)
     alike: list[AlikeUnits] = field(default_factory=list)
+    still_zero: list[str] = field(default_factory=list)
     spreads: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     gradients: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     sharpness: float | None = None
@@ -84,6 +85,8 @@ class Untrained:
                     cause = type(raised.__cause__).__name__
                     look.error = RunError(step=len(look.jumps), type=cause, message=str(raised)[:MAX_WORDS])
             if look.error is None:
+                self._find_still_zero()
+                take_back()
                 self._measure_sharpness()
         look.history = self.recorder.take()
         if look.error is None:
@@ -149,10 +152,30 @@ class Untrained:
             after = float(setup.criterion(setup.network(inputs), targets))
         self._look.jumps.append(after / float(before) if float(before) else math.nan)
 
+    def _find_still_zero(self) -> None:
+        """Find the weights that get no gradient at all, and none after a step either: behind a last layer that begins as zeros
+        there is one then.
+        """
+        setup = self._setup
+        weights = {name: p for name, p in setup.network.named_parameters() if p.requires_grad and p.dim() > 1}
+        zero = list(weights)
+        try:
+            for _ in range(2):
+                compute_gradient(setup, *self._next())
+                zero = [name for name in zero if not bool(torch.count_nonzero(_gradient_of(weights[name])))]
+                if not zero:
+                    return
+                clip(setup)
+                with torch_may_raise():
+                    setup.optimizer.step()
+        except RaisedByTorch:
+            return
+        self._look.still_zero = zero
+
     def _measure_sharpness(self) -> None:
         setup = self._setup
         inputs, targets = setup.data.train.inputs, setup.data.train.targets
-        rows = torch.arange(min(len(setup.data.train), setup.spec.training.batch_size))
+        rows = torch.arange(min(len(setup.data.train), max(SHARPNESS_ROWS, setup.spec.training.batch_size)))
         parameters = [parameter for parameter in setup.network.parameters() if parameter.requires_grad]
         try:
             found = largest_eigenvalue(
@@ -168,6 +191,10 @@ class Untrained:
             )
             return
         self._look.sharpness = found if math.isfinite(found) else None
+
+
+def _gradient_of(parameter: Tensor) -> Tensor:
+    return torch.zeros(()) if parameter.grad is None else parameter.grad
 
 
 @contextmanager

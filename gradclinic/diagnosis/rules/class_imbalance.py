@@ -7,6 +7,8 @@ Hurts: the loss is won on the frequent class, and the rare one, which is often t
 
 Silent: where the rare classes are learned all the same.
 
+Foresees: the frequencies alone, as info: whether the rare classes are learned only a training shows.
+
 Source: SageMaker Debugger's ClassImbalance; He & Garcia 2009, Learning from Imbalanced Data.
 """
 
@@ -44,6 +46,22 @@ def check(case: Case) -> Finding | None:
     )
 
 
+def _foresee(case: Case) -> Finding | None:
+    targets = case.history.facts.targets
+    shares = [share for share in (targets.class_shares if targets else []) if share > 0]
+    ratio, threshold = (max(shares) / min(shares) if len(shares) > 1 else 1.0), case.thresholds["imbalance"]
+    if ratio <= threshold:
+        return None
+    return Finding(
+        rule="class_imbalance",
+        severity="info",
+        first_step=0,
+        summary=f"The most frequent class has {max(shares):.0%} of the rows, {ratio:.3g} times the rarest; the model may do little more than guess it.",
+        evidence=[Evidence(signal="class_ratio", value=ratio, threshold=threshold)],
+        cause=Cause(what="data", detail="Rows of the rare classes are few", share=1.0),
+    )
+
+
 def _clusters(imbalance: float) -> dict[str, Any]:
     layers = [{"type": "Linear", "out_features": 16}, {"type": "ReLU"}, {"type": "Linear", "out_features": 2}]
     return {
@@ -60,6 +78,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    foresee=_foresee,
     thresholds=("imbalance", "not_learned_skill", "harmed_skill"),
     sick=(_clusters(50.0),),
     healthy=(_clusters(1.0),),

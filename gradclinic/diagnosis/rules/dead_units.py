@@ -8,12 +8,16 @@ Hurts: a unit that is off for every sample gets no gradient, and stays off. What
 Silent: half of the outputs of a healthy ReLU layer are 0 in any batch, and each of its units is active for some sample. Where
 training goes well all the same (a layer far wider than the task) it is told as info.
 
+Foresees: the share before the first step, the median over several seeds, as a warning; critical where all units of a layer are off that
+everything passes through.
+
 Source: Lu et al. 2019, arXiv 1903.06733; SageMaker Debugger's DeadRelu and DeepDiagnosis judge by batch, which calls healthy
 layers dead.
 """
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -56,6 +60,28 @@ def check(case: Case) -> Finding | None:
     )
 
 
+def _foresee(case: Case) -> Finding | None:
+    preflight, threshold = case.preflight, case.thresholds["dead_share"]
+    shares = {dead.layer: median(dead.shares) for dead in preflight.born_dead} if preflight is not None else {}
+    dead = {layer: share for layer, share in shares.items() if share > threshold}
+    if not dead:
+        return None
+    trunk = {layer.name for layer in case.history.facts.layers if layer.on_trunk}
+    worst = max(dead, key=dead.__getitem__)
+    return Finding(
+        rule="dead_units",
+        severity="critical" if any(share == 1 and layer in trunk for layer, share in dead.items()) else "warning",
+        first_step=0,
+        layers=list(dead),
+        summary=f"{dead[worst]:.0%} of the units of {worst} are off for every sample, from the start.",
+        evidence=[
+            Evidence(signal="dead_fraction", value=share, threshold=threshold, layer=layer)
+            for layer, share in dead.items()
+        ],
+        cause=_born(worst, dead[worst], threshold),
+    )
+
+
 def _born(layer: str, share: float, threshold: float) -> Cause:
     detail = f"The units of {layer} start where no sample reaches them"
     return Cause(what="weights", detail=detail, share=1.0, confidence=share_beyond(share, threshold))
@@ -82,6 +108,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("dead_fraction", "loss"),
     check=check,
+    foresee=_foresee,
     thresholds=("dead_share", "overshooting_update", "not_learned_skill", "harmed_skill"),
     caused_by=("unnormalized_input", "learning_rate_too_high", "exploding_gradient", "over_regularized"),
     sick=(_digits(-30.0),),

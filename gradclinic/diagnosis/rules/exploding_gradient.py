@@ -8,6 +8,9 @@ Hurts: one step throws the weights far away; the loss jumps, or ends as NaN.
 Silent: where training goes well. Batch normalisation makes gradients grow with depth at initialization, and such
 networks train: that is told as info.
 
+Foresees: the growth over depth; a warning where the loss starts far above a trivial predictor's as well, or the first step moves a weight
+by overshooting_update of its size: where neither holds, as with batch normalisation, it does no harm and is told as info.
+
 Source: Pascanu et al. 2013 for the growth; Schoenholz et al. 2017, arXiv 1611.01232, for the chaotic phase; Yang et al.
 2019, arXiv 1902.08129, for batch normalisation.
 """
@@ -26,6 +29,7 @@ from gradclinic.diagnosis.gains import FIRST_STEPS, Gains
 from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
 from gradclinic.diagnosis.slope import slope_evidence
+from gradclinic.diagnosis.step_ahead import first_updates
 from gradclinic.diagnosis.through_time import lost_through_time
 
 
@@ -110,6 +114,14 @@ def _over_time(case: Case) -> Finding | None:
     )
 
 
+def _foresee(case: Case) -> Finding | None:
+    finding = _over_depth(case) or lost_through_time(case, "exploding_gradient", case.thresholds["exploding_gain"])
+    if finding is None:
+        return None
+    overshoots = max(first_updates(case).values(), default=0.0) > case.thresholds["overshooting_update"]
+    return finding.model_copy(update={"severity": "warning" if overshoots or case.starts_far_off else "info"})
+
+
 def _digits(times: int, init: dict[str, Any] | None) -> dict[str, Any]:
     turn = [{"type": "Linear", "out_features": 64}, {"type": "ReLU"}]
     layers = [{"type": "Repeat", "times": times, "layers": turn}, {"type": "Linear", "out_features": 10}]
@@ -127,6 +139,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("activation_grad_norm", "grad_norm", "loss"),
     check=check,
+    foresee=_foresee,
     thresholds=("exploding_gain", "exploding_growth", "overshooting_update", "not_learned_skill", "harmed_skill"),
     sick=(_digits(8, {"weight": {"type": "normal_", "std": 1.0}}),),
     healthy=(_digits(3, {"weight": {"type": "kaiming_normal_", "nonlinearity": "relu"}}),),

@@ -9,6 +9,10 @@ Hurts: each step throws away what the last one found. The loss jumps, and units 
 Silent: where training goes well all the same. Weights that begin near 0 move far in their first steps, and a loss that
 rises now and then is normal at the edge of stability (Cohen et al. 2021, arXiv 2103.00065).
 
+Foresees: of plain SGD the sharpness (the largest curvature of the loss) over the largest that its rate bears on a quadratic loss, 2 / lr;
+a warning above catapult, critical above 1 where the loss is quadratic. Of other optimizers a step that is taken back: a warning
+where it multiplies the loss by loss_jump. Of all, critical where the loss is not finite after it.
+
 Source: TheDeepChecker calls an update of a tenth of the weight fast; DeepDiagnosis blames the rate above a tenth as well.
 """
 
@@ -20,6 +24,7 @@ from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.confidence import beyond
 from gradclinic.diagnosis.rule import Rule
+from gradclinic.diagnosis.step_ahead import is_quadratic, too_long_a_step
 
 TIMES = 2
 """Steps that have to be too long: the first one alone may be, from a small initialization."""
@@ -64,6 +69,27 @@ def _jump(case: Case) -> float:
     return largest / float(losses[0]) if len(losses) and losses[0] > 0 else float("inf")
 
 
+def _foresee(case: Case) -> Finding | None:
+    evidence = too_long_a_step(case)
+    if evidence is None or case.preflight is None:
+        return None
+    over, by_sharpness = evidence.value, evidence.signal == "sharpness_over_border"
+    if over is None:
+        said = "The first step makes the loss of its own batch infinite or NaN."
+    elif by_sharpness:
+        said = f"The loss is {over:.2g} times as sharp as steps of this rate bear: they get longer and longer."
+    else:
+        said = f"The first step makes the loss of its own batch {over:.2g} times as large."
+    return Finding(
+        rule="learning_rate_too_high",
+        severity="critical" if over is None or (by_sharpness and is_quadratic(case)) else "warning",
+        first_step=0,
+        summary=said,
+        evidence=[evidence],
+        cause=Cause(what="learning_rate", detail=f"The rate of the first step is {case.preflight.lr:.3g}", share=1.0),
+    )
+
+
 def _regression(lr: float) -> dict[str, object]:
     layers = [{"type": "Linear", "out_features": 64}, {"type": "ReLU"}, {"type": "Linear", "out_features": 1}]
     return {
@@ -80,7 +106,8 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("update_ratio", "loss"),
     check=check,
-    thresholds=("too_long_update", "overshooting_update", "loss_jump", "not_learned_skill", "harmed_skill"),
+    foresee=_foresee,
+    thresholds=("too_long_update", "overshooting_update", "loss_jump", "catapult", "not_learned_skill", "harmed_skill"),
     caused_by=("unnormalized_input", "unnormalized_target", "exploding_gradient"),
     sick=(_regression(10.0),),
     healthy=(_regression(0.01),),

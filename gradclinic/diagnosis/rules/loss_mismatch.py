@@ -7,6 +7,8 @@ Hurts: the loss cannot get small however good the model is, its gradient is weak
 
 Silent: where it does no harm, it is told as info: log probabilities are their own logits, and a range may hold all targets.
 
+Foresees: the same, for it stands in the spec; as a warning.
+
 Source: PyTorch's documentation of its losses; NeuraLint (Nikanjam et al. 2021) checks the same on the code.
 """
 
@@ -56,6 +58,8 @@ def _severity(case: Case) -> Severity:
 
     The fault is certain, so that any training which could have been better counts as harmed by it.
     """
+    if case.preflight is not None:
+        return case.severity
     learning = case.learning
     skill = learning.metric_skill
     if learning.diverged or (skill is not None and skill < case.thresholds["not_learned_skill"]):
@@ -122,6 +126,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    foresee=check,
     thresholds=("good_skill", "not_learned_skill"),
     sick=(_digits("Softmax"),),
     healthy=(_digits(), _digits("LogSoftmax")),

@@ -8,6 +8,8 @@ whatever should be negative, and passes no gradient back from there. Linear laye
 
 Silent: where it does no harm, it is told as info. A softmax inside an attention is none of these.
 
+Foresees: the same, for it stands in the spec; as a warning.
+
 Source: NeuraLint (Nikanjam et al. 2021), rules on missing and misplaced activations; UMLAUT (Schoop et al. 2021).
 """
 
@@ -102,6 +104,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    foresee=check,
     thresholds=("not_learned_skill", "harmed_skill"),
     sick=(_circles(),),
     healthy=(_circles("ReLU"),),

@@ -6,6 +6,8 @@ Hurts: a step with such a gradient turns the weights into NaN, and no later step
 
 Silent: never, where it happened. A training that came through all the same is told as a warning.
 
+Foresees: what is not finite in the first batches will not be in the first steps; critical.
+
 Source: IEEE 754 arithmetic; the usual ways there are an overflow in exp or a product, and the logarithm of 0.
 """
 
@@ -32,7 +34,7 @@ def check(case: Case) -> Finding | None:
     where = f"the gradient of {layers[0]}" if first.signal == "grad_nonfinite" else f"the {first.signal}"
     return Finding(
         rule="non_finite",
-        severity="critical" if case.learning.diverged else "warning",
+        severity="critical" if case.learning.diverged or case.preflight is not None else "warning",
         first_step=first.step,
         layers=layers,
         summary=f"At step {first.step} {where} is not finite.",
@@ -69,6 +71,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    foresee=check,
     caused_by=("exploding_gradient",),
     sick=(
         {

@@ -7,6 +7,8 @@ Hurts: the minimum of what is minimised is near zero weights, and not where the 
 
 Silent: where training goes well; near its end every gradient is as small as the decay.
 
+Foresees: the same pull against the gradient before the first step, which is larger there than it will be; as a warning.
+
 Source: Krogh & Hertz 1991 (weight decay); Loshchilov & Hutter 2019 (decoupled); Srivastava et al. 2014 (dropout).
 """
 
@@ -90,6 +92,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("weight_norm", "grad_norm", "loss"),
     check=check,
+    foresee=check,
     thresholds=("restraint_share", "large_dropout", "not_learned_skill", "harmed_skill"),
     sick=(_digits(1.0),),
     healthy=(_digits(1e-4),),

@@ -8,6 +8,9 @@ sure of its guesses; the training spends its steps on taking that back.
 
 Silent: where training goes well: a last layer may begin as zeros, and a dropout or an embedding tells its units apart.
 
+Foresees: copies that get the same gradient, too, critical where a layer has nothing else; and the first loss over several seeds, as a
+warning.
+
 Source: Goodfellow et al. 2016, section 8.4 (symmetry); the check of the first loss against ln(classes) in TheDeepChecker.
 """
 
@@ -31,7 +34,7 @@ def check(case: Case) -> Finding | None:
 def _severity(case: Case) -> Severity:
     """Judge by the metric where there is one: a loss falls a little even where all units are one."""
     skill = case.learning.metric_skill
-    if skill is not None and skill < case.thresholds["not_learned_skill"]:
+    if case.preflight is None and skill is not None and skill < case.thresholds["not_learned_skill"]:
         return "critical"
     return case.severity
 
@@ -74,6 +77,31 @@ def _too_large(case: Case) -> Finding | None:
     )
 
 
+def _foresee(case: Case) -> Finding | None:
+    return _same_gradient(case) or (_too_large(case) if case.starts_far_off else None)
+
+
+def _same_gradient(case: Case) -> Finding | None:
+    """Fire on units that get the gradient of their copies; with a gradient of their own they part at the first step."""
+    preflight, threshold = case.preflight, case.thresholds["alike_share"]
+    layers = [layer for layer in preflight.alike if layer.share > threshold] if preflight is not None else []
+    if not layers:
+        return None
+    worst = max(layers, key=lambda layer: layer.share)
+    return Finding(
+        rule="poor_initialization",
+        severity="critical" if worst.share == 1 else "warning",
+        first_step=0,
+        layers=[layer.layer for layer in layers],
+        summary=f"{worst.share:.0%} of the units of {worst.layer} begin as copies of one another, and get the same gradient.",
+        evidence=[
+            Evidence(signal="alike_units", value=layer.share, threshold=threshold, layer=layer.layer, step=0)
+            for layer in layers
+        ],
+        cause=Cause(what="weights", detail="Nothing tells the units of a layer apart", share=1.0),
+    )
+
+
 def _digits(init: dict[str, Any]) -> dict[str, Any]:
     layers = [{"type": "Linear", "out_features": 32}, {"type": "Tanh"}, {"type": "Linear", "out_features": 10}]
     return {
@@ -90,6 +118,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    foresee=_foresee,
     thresholds=("alike_share", "start_loss", "not_learned_skill", "harmed_skill"),
     sick=(_digits({"type": "constant_", "val": 0.1}),),
     healthy=(_digits({"type": "xavier_normal_"}),),

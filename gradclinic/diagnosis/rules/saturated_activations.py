@@ -7,6 +7,8 @@ Hurts: a flat activation passes on next to no gradient, and its output hardly de
 
 Silent: where training goes well: gates and last layers are meant to end near their bounds. Then it is told as info.
 
+Foresees: the share before the first step, as a warning.
+
 Source: Glorot & Bengio 2010, section 3; SageMaker Debugger and DeepDiagnosis count outputs beyond fixed bounds.
 """
 
@@ -74,6 +76,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("saturated_fraction", "loss"),
     check=check,
+    foresee=check,
     thresholds=("saturated_share", "overshooting_update", "not_learned_skill", "harmed_skill"),
     caused_by=("unnormalized_input", "learning_rate_too_high", "poor_initialization"),
     sick=(_digits(2.0),),

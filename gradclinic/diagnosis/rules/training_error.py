@@ -6,6 +6,8 @@ Hurts: the training ended there, and whatever it had learned by then is what the
 
 Silent: never, where it happened. What can be told from the spec alone is refused when it is posted.
 
+Foresees: an error in the first batches is the same error in the first steps of a training.
+
 Source: PyTorch itself: a loss or a layer that cannot take the values it is given, such as BCELoss of logits.
 """
 
@@ -47,6 +49,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=(),
     check=check,
+    foresee=check,
     sick=(_binary(),),
     healthy=(_binary("Sigmoid"),),
 )

@@ -7,6 +7,8 @@ them is lost in rounding.
 
 Silent: where a single weight moves. That the others do not is what the rules on vanishing and missing gradients see.
 
+Foresees: the first step, critical where it moves no weight by more than rounding. Nothing where the schedule raises the rate.
+
 Source: the spacing of float32 numbers, 6e-8 relative (IEEE 754); SageMaker Debugger's WeightUpdateRatio has 1e-8.
 """
 
@@ -49,6 +51,13 @@ def check(case: Case) -> Finding | None:
     )
 
 
+def _foresee(case: Case) -> Finding | None:
+    finding = check(case)
+    if finding is None or (case.preflight is not None and case.preflight.rises):
+        return None
+    return finding.model_copy(update={"severity": "critical"})
+
+
 def _digits(lr: float) -> dict[str, object]:
     return {
         "model": {"layers": [{"type": "Linear", "out_features": 10}]},
@@ -64,6 +73,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("update_ratio", "grad_norm"),
     check=check,
+    foresee=_foresee,
     thresholds=("unchanged_update", "not_learned_skill", "harmed_skill"),
     caused_by=("zero_gradient", "dead_units", "vanishing_gradient", "poor_initialization", "gradient_clipped_away"),
     sick=(_digits(1e-11),),

@@ -8,6 +8,9 @@ are thrown to where no sample activates them.
 
 Silent: where training goes well all the same, as behind a normalisation, or with trees of features of one size.
 
+Foresees: a warning where the first step is too long as well (see learning_rate_too_high), or the loss starts far above a trivial
+predictor's; else it is told as info, for a training can take it.
+
 Source: LeCun et al. 1998, Efficient BackProp, section 4.3.
 """
 
@@ -19,6 +22,7 @@ from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.confidence import KNOWN
 from gradclinic.diagnosis.rule import Rule
+from gradclinic.diagnosis.step_ahead import too_long_a_step
 
 
 def check(case: Case) -> Finding | None:
@@ -48,6 +52,13 @@ def check(case: Case) -> Finding | None:
     )
 
 
+def _foresee(case: Case) -> Finding | None:
+    finding = check(case)
+    if finding is None or too_long_a_step(case) is not None or case.starts_far_off:
+        return finding
+    return finding.model_copy(update={"severity": "info"})
+
+
 def _wine(*, normalize: bool) -> dict[str, Any]:
     layers = [{"type": "Linear", "out_features": 32}, {"type": "ReLU"}, {"type": "Linear", "out_features": 3}]
     return {
@@ -64,7 +75,8 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
-    thresholds=("input_scale", "not_learned_skill", "harmed_skill"),
+    foresee=_foresee,
+    thresholds=("input_scale", "catapult", "loss_jump", "start_loss", "not_learned_skill", "harmed_skill"),
     sick=(_wine(normalize=False),),
     healthy=(_wine(normalize=True),),
 )

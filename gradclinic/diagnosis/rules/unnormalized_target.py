@@ -7,6 +7,9 @@ does nothing for the other layers.
 
 Silent: where something was learned all the same: data may hold no more than that.
 
+Foresees: a warning where the first step is too long as well (see learning_rate_too_high); else it is told as info, for
+a training can take it.
+
 Source: Bishop 1995, Neural Networks for Pattern Recognition, section 8.2 (targets of order unity).
 """
 
@@ -18,6 +21,7 @@ from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.confidence import KNOWN
 from gradclinic.diagnosis.rule import Rule
+from gradclinic.diagnosis.step_ahead import too_long_a_step
 
 
 def check(case: Case) -> Finding | None:
@@ -25,7 +29,8 @@ def check(case: Case) -> Finding | None:
     targets = case.history.facts.targets
     threshold = case.thresholds["target_scale"]
     scale = targets.scale if targets else None
-    if scale is None or scale == 0 or case.severity != "critical" or 1 / threshold <= scale <= threshold:
+    does_harm = case.preflight is not None or case.severity == "critical"
+    if scale is None or scale == 0 or not does_harm or 1 / threshold <= scale <= threshold:
         return None
     last = next((layer.name for layer in reversed(case.history.facts.layers) if layer.parameters), None)
     return Finding(
@@ -44,6 +49,13 @@ def check(case: Case) -> Finding | None:
     )
 
 
+def _foresee(case: Case) -> Finding | None:
+    finding = check(case)
+    if finding is None or too_long_a_step(case) is not None:
+        return finding
+    return finding.model_copy(update={"severity": "info"})
+
+
 def _diabetes(*, normalize_target: bool) -> dict[str, Any]:
     layers = [{"type": "Linear", "out_features": 32}, {"type": "ReLU"}, {"type": "Linear", "out_features": 1}]
     return {
@@ -60,7 +72,8 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
-    thresholds=("target_scale", "not_learned_skill"),
+    foresee=_foresee,
+    thresholds=("target_scale", "catapult", "loss_jump", "not_learned_skill"),
     sick=(_diabetes(normalize_target=False),),
     healthy=(_diabetes(normalize_target=True),),
 )

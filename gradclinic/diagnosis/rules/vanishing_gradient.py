@@ -8,6 +8,10 @@ Hurts: layers near the input do not move, and what stands behind them learns fro
 Silent: where the gradient was there at first and is gone because the loss has converged. Where training goes well all
 the same (an optimizer that rescales, such as Adam, or a residual path) it is told as info.
 
+Foresees: the loss over depth, critical where the first step moves the first weights by less than float32 can hold (unchanged_update) and
+the schedule does not raise the rate; a warning where the optimizer does not make up for it, so that the one update is below vanishing_gain of the
+other; else info. Through time a warning where what arrives is lost in the rounding of a sum over time, else info: gates can open.
+
 Source: Hochreiter 1991; Bengio et al. 1994; Glorot & Bengio 2010; for the straight line over depth Schoenholz et al.
 2017, arXiv 1611.01232.
 """
@@ -18,13 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from gradclinic.contract.diagnosis import Evidence, Finding
+from gradclinic.contract.diagnosis import Evidence, Finding, Severity
 from gradclinic.diagnosis.attribution import attribute
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.gains import FIRST_STEPS, FLOOR, Gains
 from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
 from gradclinic.diagnosis.slope import slope_evidence
+from gradclinic.diagnosis.step_ahead import first_updates
 from gradclinic.diagnosis.through_time import lost_through_time
 
 LASTING = 0.5
@@ -78,6 +83,35 @@ def _starved(gains: Gains, window: np.ndarray[Any, Any], threshold: float) -> li
     ]
 
 
+def _foresee(case: Case) -> Finding | None:
+    threshold, rounding = case.thresholds["vanishing_gain"], case.thresholds["unchanged_update"]
+    if (finding := _over_depth(case, threshold)) is not None:
+        return finding.model_copy(update={"severity": _foreseen_harm(case, threshold, rounding)})
+    finding = lost_through_time(case, "vanishing_gradient", threshold)
+    if finding is None:
+        return None
+    is_lost = (finding.evidence[0].value or 0.0) < rounding
+    return finding.model_copy(update={"severity": "warning" if is_lost else "info"})
+
+
+def _foreseen_harm(case: Case, threshold: float, rounding: float) -> Severity:
+    """Judge by how far the first step moves the first weights on the trunk, and how far the last ones."""
+    updates = first_updates(case)
+    trunk = [
+        name for layer in (case.gains.layers if case.gains else ()) for name in layer.parameters if name in updates
+    ]
+    if not trunk:
+        return "warning"
+    first, last = updates[trunk[0]], updates[trunk[-1]]
+    preflight, gains = case.preflight, case.gains
+    is_zero = gains is not None and np.median(gains.decades[:, 0]) <= FLOOR
+    if is_zero and preflight is not None and trunk[0] not in preflight.still_zero:
+        return "info"  # as behind a last layer that begins as zeros
+    if first < rounding and not (preflight is not None and preflight.rises):
+        return "critical"
+    return "warning" if first < threshold * last else "info"
+
+
 def _summary(gains: Gains, total: float) -> str:
     first, last = gains.layers[0].name, gains.layers[-1].name
     if gains.typical(gains.decades[:, 0]) <= FLOOR:
@@ -120,9 +154,10 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("activation_grad_norm", "loss"),
     check=check,
+    foresee=_foresee,
     # A step that threw the weights far away leaves units dead or saturated, and those pass on nothing.
     caused_by=("exploding_gradient",),
-    thresholds=("vanishing_gain", "overshooting_update", "not_learned_skill", "harmed_skill"),
+    thresholds=("vanishing_gain", "unchanged_update", "overshooting_update", "not_learned_skill", "harmed_skill"),
     sick=(_digits(_deep("Sigmoid", 10), {"type": "SGD", "lr": 0.1}),),
     healthy=(
         _digits(_deep("Sigmoid", 1), {"type": "SGD", "lr": 0.5}),

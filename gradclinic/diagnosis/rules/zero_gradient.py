@@ -7,12 +7,15 @@ everything, units that are all dead, an output that does not depend on it.
 
 Silent: where training goes well all the same, it is told as info: a part of the model is not used, or need not move.
 
+Foresees: weights without a gradient at first, and again after a step, for behind a last layer that begins as zeros there is one
+then. Critical where that is so of all weights, a warning of those of the first trained layer, else info.
+
 Source: the check of tensors that are all zero in SageMaker Debugger (AllZero), turned to gradients over a whole training.
 """
 
 from __future__ import annotations
 
-from gradclinic.contract.diagnosis import Evidence, Finding
+from gradclinic.contract.diagnosis import Evidence, Finding, Severity
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.rule import Rule
 from gradclinic.history import WHOLE_STEP
@@ -40,6 +43,16 @@ def check(case: Case) -> Finding | None:
     )
 
 
+def _foresee(case: Case) -> Finding | None:
+    finding = check(case)
+    if finding is None or case.preflight is None:
+        return None
+    still = set(case.preflight.still_zero)
+    weights = [name for name in case.history["grad_norm"].subjects if "weight" in name.rpartition(".")[2]]
+    severity: Severity = "warning" if set(weights[:1]) & still else "info"
+    return finding.model_copy(update={"severity": "critical" if weights and still.issuperset(weights) else severity})
+
+
 def _digits(*between: dict[str, object]) -> dict[str, object]:
     layers = [
         {"type": "Linear", "out_features": 32},
@@ -61,6 +74,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("grad_norm",),
     check=check,
+    foresee=_foresee,
     thresholds=("not_learned_skill", "harmed_skill"),
     sick=(_digits({"type": "Dropout", "p": 1.0}),),
     healthy=(_digits({"type": "Dropout", "p": 0.2}),),

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from gradclinic.contract.base import ResultModel
+from gradclinic.contract.preflight import PreflightFacts
 
 Severity = Literal["info", "warning", "critical"]
 Health = Literal["healthy", "warning", "critical"]
@@ -153,4 +154,7 @@ class Diagnosis(ResultModel):
     findings: list[Finding] = Field(description="Worst first; what follows from another stands after it.")
     fixes: list[Fix] = Field(default_factory=list, description="Best first.")
     proof: Proof | None = Field(None, description="How the fixes were proven; null where none was tried.")
+    preflight: PreflightFacts | None = Field(
+        None, description="Of a job with 0 steps, what was measured; its findings are predictions. null of a training."
+    )
     notes: list[str] = Field(default_factory=list, description="What could not be judged, and why.")

@@ -109,6 +109,7 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
         health=_health(findings.values()),
         outcome=history.facts.outcome,
         findings=_ordered(list(findings.values())),
+        preflight=case.preflight,
         notes=notes,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gradclinic.contract.dataset import DataFacts
 from gradclinic.contract.limits import Limits
+from gradclinic.contract.preflight import MOST_BATCHES, PASSES, SHARPNESS_ROWS
 from gradclinic.contract.spec import JobSpec
 from gradclinic.contract.training import LAYER_SIGNALS
 from gradclinic.errors import Fault
@@ -24,6 +25,11 @@ network with two gradients, from which the noise is worked out."""
 
 ACTIVATION_COPIES = 2
 """What is held for the backward pass has a gradient in it."""
+
+TWICE = 2
+"""Of a preflight, by how much more is held of either: the graph of a gradient, which products with the Hessian go back through, and
+the vectors that they are multiplied with.
+"""
 
 DATA_BYTES = 24
 """Per number of the data: as scikit-learn makes them (float64), while they are scaled, and as they are trained on."""
@@ -79,22 +85,26 @@ def work_out_costs(spec: JobSpec, facts: DataFacts, entries: Iterable[Entry], ou
     """Add up what the layers take over the whole training."""
     layers = list(entries)
     steps, batch = spec.total_steps(facts.train), batch_rows(spec, facts)
+    is_preflight = spec.training.is_preflight
+    # A preflight takes no step, and as long as so many.
+    passes = PASSES if is_preflight else steps
     parameters = sum(entry.parameters for entry in layers)
     forward = sum(entry.flops for entry in layers)
     judged = facts.validation or facts.train
     evaluations = 1 + steps // (spec.training.evaluate_every or spec.steps_per_epoch(facts.train))
-    history = _recorded_numbers(spec, steps, layers)
+    history = _recorded_numbers(spec, MOST_BATCHES if is_preflight else steps, layers)
     per_step = (1 + BACKWARD_COST) * forward
+    twice, rows = (TWICE, min(max(batch, SHARPNESS_ROWS), facts.train)) if is_preflight else (1, batch)
     held = (
-        PARAMETER_COPIES * parameters
-        + ACTIVATION_COPIES * batch * sum(entry.held for entry in layers)
+        twice * PARAMETER_COPIES * parameters
+        + twice * ACTIVATION_COPIES * rows * sum(entry.held for entry in layers)
         + ACTIVATION_COPIES
         * min(judged, EVALUATION_ROWS)
         * max((math.prod(entry.output) for entry in layers), default=0)
         # An evaluation keeps the outputs of all rows, and so does the judging of the predictor that ignores its input.
         + ACTIVATION_COPIES * max(facts.train, judged) * math.prod(output)
     )
-    flops = steps * per_step + evaluations * judged * forward // batch
+    flops = passes * per_step + evaluations * judged * forward // batch
     return Costs(
         steps=steps,
         batch=batch * math.prod(facts.input_shape),
@@ -104,7 +114,7 @@ def work_out_costs(spec: JobSpec, facts: DataFacts, entries: Iterable[Entry], ou
         flops=flops,
         memory=FLOAT_BYTES * held + DATA_BYTES * data_numbers(spec, facts) + HISTORY_BYTES * history,
         history=history,
-        seconds=_seconds(steps, flops, layers),
+        seconds=_seconds(passes, flops, layers),
     )
 
 

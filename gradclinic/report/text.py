@@ -25,6 +25,13 @@ _HEADLINES = {
     "critical": "Something keeps this model from learning.",
 }
 
+_FORESEEN = {
+    "healthy": "Nothing speaks against training this.",
+    "warning": "It could be trained, but something is likely to harm it.",
+    "critical": "This model cannot learn as it is.",
+}
+"""The headlines of a preflight."""
+
 
 def render_text(
     job: Job | None,
@@ -74,14 +81,15 @@ def _render_health(diagnosis: Diagnosis, title: str | None) -> Text:
     badge = Text.assemble((f" {diagnosis.health.upper()} ", f"bold reverse {STYLES[diagnosis.health]}"))
     if title is not None:
         badge.append("  ").append_text(foreign(title, "bold"))
-    return badge.append(f"  {_HEADLINES[diagnosis.health]}")
+    headlines = _HEADLINES if diagnosis.preflight is None else _FORESEEN
+    return badge.append(f"  {headlines[diagnosis.health]}")
 
 
 def _render_body(diagnosis: Diagnosis, overview: Overview) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if diagnosis.outcome is not None:
-        parts.append(_render_outcome(diagnosis.outcome))
-    if (loss := draw_loss(overview)) is not None:
+        parts.append(_render_outcome(diagnosis.outcome, is_trained=diagnosis.preflight is None))
+    if diagnosis.preflight is None and (loss := draw_loss(overview)) is not None:
         parts.append(loss)
     parts.extend((Text(), _heading(_count(len(diagnosis.findings), "finding"))))
     last_step = diagnosis.outcome.steps - 1 if diagnosis.outcome is not None else None
@@ -111,8 +119,9 @@ def _render_proof(proof: Proof | None) -> list[RenderableType]:
     ]
 
 
-def _render_outcome(outcome: Outcome) -> Text:
-    line = Text.assemble(("ended ", "dim"), f"after {outcome.steps} steps")
+def _render_outcome(outcome: Outcome, *, is_trained: bool) -> Text:
+    ended = Text.assemble(("ended ", "dim"), f"after {outcome.steps} steps")
+    line = ended if is_trained else Text("before training", "dim")
     if outcome.metric is not None:
         line.append(f"  {outcome.metric.name} ", "dim").append(number(outcome.metric.value), "bold")
         if outcome.best_metric is not None and outcome.best_metric != outcome.metric.value:

@@ -4,6 +4,7 @@ Adding a rule is one file in `rules/` and one line in `RULES`.
 """
 
 from gradclinic.diagnosis.diagnose import RULES, catalogue, diagnose
+from gradclinic.diagnosis.early import EarlyWord, certain_findings
 from gradclinic.diagnosis.thresholds import THRESHOLDS, check_thresholds
 
-__all__ = ["RULES", "THRESHOLDS", "catalogue", "check_thresholds", "diagnose"]
+__all__ = ["RULES", "THRESHOLDS", "EarlyWord", "catalogue", "certain_findings", "check_thresholds", "diagnose"]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gradclinic.contract.diagnosis import Severity
 from gradclinic.contract.preflight import PreflightFacts
+from gradclinic.diagnosis.fate import Fate, fate_of
 from gradclinic.diagnosis.gains import Gains, backward_gains
 from gradclinic.diagnosis.learning import Learning, judge_learning
 from gradclinic.diagnosis.thresholds import thresholds_with
@@ -46,6 +47,17 @@ class Case:
         """The backward gains along the trunk; None where they were not recorded."""
         return backward_gains(self.history)
 
+    @cached_property
+    def fate(self) -> Fate | None:
+        """The way in which a training that still goes on is lost; None while it is not."""
+        return fate_of(self.history, self.gains, self.severity, self.thresholds["vanishing_gain"])
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether a finding ended the training: what is missing after its last step is not the plan's fault."""
+        outcome = self.history.facts.outcome
+        return outcome is not None and outcome.stopped_by is not None
+
     @property
     def sees_all_layers(self) -> bool:
         """Whether the model was built from a spec, so that no activation is hidden in a user's own code."""
@@ -75,14 +87,19 @@ class Case:
 
     @cached_property
     def way_of_weights(self) -> float | None:
-        """How far the median weight went in all, in sizes of itself: its update ratios, each for as many steps as to the next."""
+        """How far the median weight went in all, in sizes of itself: its update ratios, each for as many steps as to the next.
+
+        Of a training that a finding ended, how far it would have gone by its last step.
+        """
         ratios = self.weight_updates
         if ratios is None:
             return None
         steps = self.history["update_ratio"].steps
         last = self.history.last_step or 0
         spans = np.diff(np.append(steps, last + 1))
-        return float(np.median(np.where(np.isfinite(ratios), ratios, 0.0).T @ spans))
+        planned = self.history.facts.steps_planned
+        longer = planned / (last + 1) if self.was_ended and planned is not None else 1.0
+        return longer * float(np.median(np.where(np.isfinite(ratios), ratios, 0.0).T @ spans))
 
     @cached_property
     def start_over_trivial(self) -> float | None:

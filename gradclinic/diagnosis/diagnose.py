@@ -105,6 +105,12 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
             f"which the first losses stand in where at least {LEAST_LOSSES} were recorded. Symptoms are told as info for "
             "that reason."
         )
+    if (ended := _ending_of(history)) is not None:
+        rule, words = ended
+        notes.append(f"The training {words}, when {rule} was certain.")
+        if rule in findings:
+            told = f"{findings[rule].summary} The training {words}."
+            findings[rule] = findings[rule].model_copy(update={"summary": told})
     return Diagnosis(
         health=_health(findings.values()),
         outcome=history.facts.outcome,
@@ -112,6 +118,15 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
         preflight=case.preflight,
         notes=notes,
     )
+
+
+def _ending_of(history: History) -> tuple[RuleId, str] | None:
+    """Return what ended the training before its last step, and how that is said; None where nothing did."""
+    outcome = history.facts.outcome
+    if outcome is None or outcome.stopped_by is None:
+        return None
+    planned = outcome.steps + outcome.steps_saved
+    return outcome.stopped_by, f"was ended at step {outcome.steps} of {planned}: {outcome.steps_saved} steps saved"
 
 
 def _cause_of(rule: Rule, finding: Finding, found: Mapping[RuleId, Finding]) -> RuleId | None:

@@ -25,6 +25,10 @@ class Rule:
     rules whose finding explains this one, the likeliest first. `foresee` is the check of a preflight, where nothing was
     trained; None where there is nothing to say before that. `sick` and `healthy` are specs on which it has to fire
     and to stay below a warning.
+
+    `certain` is asked in place of `check` while the training goes on, once it is lost (`gradclinic.diagnosis.fate`): it
+    returns the finding only if nothing that the remaining steps record can take it back. That is so of what rests on facts, on
+    the first steps, or on something that needs to happen once; a rule without it has no say before the end.
     """
 
     id: RuleId
@@ -34,6 +38,7 @@ class Rule:
     foresee: Callable[[Case], Finding | None] | None = None
     thresholds: tuple[str, ...] = ()
     caused_by: tuple[RuleId, ...] = ()
+    certain: Callable[[Case], Finding | None] | None = None
     sick: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     healthy: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 

@@ -83,6 +83,9 @@ class RunFacts(ResultModel):
     batch_size: int | None = None
     judged_samples: int | None = Field(None, description="Samples of the part that evaluations judge.")
     parameters: int | None = Field(None, description="Parameters of the model, frozen ones included.")
+    rate_is_constant: bool | None = Field(
+        None, description="Whether nothing changes the learning rate while it trains; None where not known."
+    )
     noise_scale: float | None = Field(
         None,
         description="Samples at which the noise of the gradient is as large as the gradient, at the end of the training.",

@@ -27,6 +27,7 @@ def facts_before(setup: Setup, watched: RunFacts) -> RunFacts:
             "steps_planned": setup.steps,
             "steps_per_epoch": setup.steps_per_epoch,
             "batch_size": training.batch_size,
+            "rate_is_constant": setup.spec.scheduler is None,
             "judged_samples": len(setup.data.judged),
             "parameters": sum(parameter.numel() for parameter in setup.network.parameters()),
             "inputs": _inputs(setup.data.train),

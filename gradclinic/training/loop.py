@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from gradclinic.contract.diagnosis import RuleId
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import TrainingCancelled
 from gradclinic.files import Files
@@ -22,6 +24,9 @@ from gradclinic.training.schedule import Schedule
 from gradclinic.training.setup import Setup, make_setup
 from gradclinic.training.step import clip, compute_gradient, reproducible
 from gradclinic.training.stopping import Stopper
+
+FEW = 4
+"""Losses in a row that are not finite before an observer is called to look."""
 
 MAX_WORDS = 2000
 """Characters of an error of PyTorch's that are kept."""
@@ -42,12 +47,22 @@ class Observer:
     def on_evaluation(self, values: dict[str, float], done: int) -> None:
         """Hear of an evaluation after `done` steps: `val_loss` and the metrics, by name."""
 
+    def on_non_finite(self, part: History) -> None:
+        """Look at the rows since the last chunk, because the losses of the last steps were not finite.
+
+        They come again with their chunk. Not called on a device that would have to be waited for.
+        """
+
     def should_end(self) -> bool:
         """Say whether the training has gone on for long enough; asked after each step, before its rows are handed over.
 
         True ends it there as early stopping does: with a last evaluation, and an outcome with the steps really done.
         """
         return False
+
+    def ended_by(self) -> RuleId | None:
+        """Name the finding for which `should_end` said True; None where it was none."""
+        return None
 
     def should_stop(self) -> bool:
         """Say whether to stop; asked between steps. True ends the training with TrainingCancelled."""
@@ -102,6 +117,8 @@ class _Training:
         self.stopper = Stopper(setup.spec.training.early_stopping, setup.network)
         self.evaluate_every = setup.spec.training.evaluate_every or setup.steps_per_epoch
         self.done = 0
+        self.non_finite_in_a_row = 0
+        self.ended_by: RuleId | None = None
         self.parts: list[History] = []
         recording = setup.spec.recording
         self.recorder = Recorder(
@@ -127,6 +144,9 @@ class _Training:
             self._hand_over()
         whole = concatenate(self.parts)
         outcome = self.evaluations.outcome(whole, self.done, self.setup.steps_per_epoch)
+        if self.ended_by is not None:
+            saved = self.setup.steps - self.done
+            outcome = outcome.model_copy(update={"stopped_by": self.ended_by, "steps_saved": saved})
         known = facts_after(self.setup, self.recorder.facts)
         return History(whole.tables, known.model_copy(update={"outcome": outcome, "error": error}))
 
@@ -143,8 +163,9 @@ class _Training:
         while self.done < setup.steps:
             if self.observer.should_stop():
                 raise TrainingCancelled(f"The training was asked to stop after {self.done} of {setup.steps} steps.")
-            _take_step(setup, self.recorder, *next(stream))
+            loss = _take_step(setup, self.recorder, *next(stream))
             self.done += 1
+            self._watch(loss)
             with torch_may_raise():
                 schedule.after_step(self.done)
             is_due = self._is_evaluation_due()
@@ -154,6 +175,7 @@ class _Training:
                 # Before the rows are handed over, so that the last evaluation is among them.
                 if not is_due:
                     self._evaluate(schedule)
+                self.ended_by = self.observer.ended_by()
                 is_over = True
             if self.done % CHUNK_STEPS == 0:
                 self._hand_over()
@@ -161,6 +183,15 @@ class _Training:
                 break
         if self.stopper.restore():
             self.evaluations.last = evaluate(setup)
+
+    def _watch(self, loss: Tensor) -> None:
+        """Count the last losses that were not finite, and show the rows once a few of them were: 4, 8, 16 and so on."""
+        if not loss.is_cpu or math.isfinite(loss.item()):
+            self.non_finite_in_a_row = 0
+            return
+        self.non_finite_in_a_row += 1
+        if self.non_finite_in_a_row >= FEW and self.non_finite_in_a_row.bit_count() == 1:
+            self.observer.on_non_finite(self.recorder.history)
 
     def _is_evaluation_due(self) -> bool:
         return self.done % self.evaluate_every == 0 or self.done == self.setup.steps
@@ -182,11 +213,12 @@ class _Training:
             self.observer.on_chunk(part)
 
 
-def _take_step(setup: Setup, recorder: Recorder, inputs: Tensor, targets: Tensor) -> None:
-    """Take one optimizer step. The loss recorded is that of the data alone, without the L1 penalty."""
+def _take_step(setup: Setup, recorder: Recorder, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Take one optimizer step, and return its loss: that of the data alone, without the L1 penalty."""
     loss = compute_gradient(setup, inputs, targets)
     recorder.measure()
     clipped = clip(setup)
     with torch_may_raise():
         setup.optimizer.step()
     recorder.step(loss, **clipped)
+    return loss.detach()

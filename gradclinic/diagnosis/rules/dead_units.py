@@ -60,6 +60,11 @@ def check(case: Case) -> Finding | None:
     )
 
 
+def certain(case: Case) -> Finding | None:
+    """Fire early where nothing moves: the state that is judged is the one at the end."""
+    return check(case) if case.fate == "standing_still" else None
+
+
 def _foresee(case: Case) -> Finding | None:
     preflight, threshold = case.preflight, case.thresholds["dead_share"]
     shares = {dead.layer: median(dead.shares) for dead in preflight.born_dead} if preflight is not None else {}
@@ -108,6 +113,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("dead_fraction", "loss"),
     check=check,
+    certain=certain,
     foresee=_foresee,
     thresholds=("dead_share", "overshooting_update", "not_learned_skill", "harmed_skill"),
     caused_by=("unnormalized_input", "learning_rate_too_high", "exploding_gradient", "over_regularized"),

@@ -139,6 +139,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("activation_grad_norm", "grad_norm", "loss"),
     check=check,
+    certain=check,
     foresee=_foresee,
     thresholds=("exploding_gain", "exploding_growth", "overshooting_update", "not_learned_skill", "harmed_skill"),
     sick=(_digits(8, {"weight": {"type": "normal_", "std": 1.0}}),),

@@ -106,6 +106,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("update_ratio", "loss"),
     check=check,
+    certain=check,
     foresee=_foresee,
     thresholds=("too_long_update", "overshooting_update", "loss_jump", "catapult", "not_learned_skill", "harmed_skill"),
     caused_by=("unnormalized_input", "unnormalized_target", "exploding_gradient"),

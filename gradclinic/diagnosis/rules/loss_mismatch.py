@@ -126,6 +126,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    certain=check,
     foresee=check,
     thresholds=("good_skill", "not_learned_skill"),
     sick=(_digits("Softmax"),),

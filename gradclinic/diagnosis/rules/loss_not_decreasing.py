@@ -94,6 +94,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    certain=check,
     thresholds=("not_learned_skill",),
     caused_by=("training_error", "non_finite", "vanishing_gradient", "exploding_gradient"),
     sick=(_digits(1e-6),),

@@ -104,6 +104,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    certain=check,
     foresee=check,
     thresholds=("not_learned_skill", "harmed_skill"),
     sick=(_circles(),),

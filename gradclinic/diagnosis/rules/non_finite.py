@@ -71,6 +71,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    certain=check,
     foresee=check,
     caused_by=("exploding_gradient",),
     sick=(

@@ -118,6 +118,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    certain=check,
     foresee=_foresee,
     thresholds=("alike_share", "start_loss", "not_learned_skill", "harmed_skill"),
     sick=(_digits({"type": "constant_", "val": 0.1}),),

@@ -51,6 +51,11 @@ def check(case: Case) -> Finding | None:
     )
 
 
+def certain(case: Case) -> Finding | None:
+    """Fire early where nothing moves: the largest update of all has been."""
+    return check(case) if case.fate == "standing_still" else None
+
+
 def _foresee(case: Case) -> Finding | None:
     finding = check(case)
     if finding is None or (case.preflight is not None and case.preflight.rises):
@@ -73,6 +78,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("update_ratio", "grad_norm"),
     check=check,
+    certain=certain,
     foresee=_foresee,
     thresholds=("unchanged_update", "not_learned_skill", "harmed_skill"),
     caused_by=("zero_gradient", "dead_units", "vanishing_gradient", "poor_initialization", "gradient_clipped_away"),

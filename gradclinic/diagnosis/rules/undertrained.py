@@ -6,7 +6,7 @@ itself.
 Hurts: what the next steps would have brought is missing.
 
 Silent: where the model has learned enough: a loss near zero goes on falling by a share of itself for ever. And where the
-validation loss is no longer at its best: more steps would not have helped there.
+validation loss is no longer at its best: more steps would not have helped there. And where a finding ended the training.
 
 Source: the tuning playbook (Godbole et al. 2023): a best checkpoint at the very end says that the training was too short.
 """
@@ -34,7 +34,7 @@ def check(case: Case) -> Finding | None:
     table = case.history["loss"]
     losses = table.series()
     fifth = len(losses) // 5
-    if len(losses) < FEWEST or case.severity == "info" or not np.isfinite(losses[-2 * fifth :]).all():
+    if case.was_ended or len(losses) < FEWEST or case.severity == "info" or not np.isfinite(losses[-2 * fifth :]).all():
         return None
     if _is_past_its_best(case):
         return None

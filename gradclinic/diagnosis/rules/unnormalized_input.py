@@ -75,6 +75,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    certain=check,
     foresee=_foresee,
     thresholds=("input_scale", "catapult", "loss_jump", "start_loss", "not_learned_skill", "harmed_skill"),
     sick=(_wine(normalize=False),),

@@ -72,6 +72,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("loss",),
     check=check,
+    certain=check,
     foresee=_foresee,
     thresholds=("target_scale", "catapult", "loss_jump", "not_learned_skill"),
     sick=(_diabetes(normalize_target=False),),

@@ -42,6 +42,12 @@ def check(case: Case) -> Finding | None:
     return _over_depth(case, threshold) or lost_through_time(case, "vanishing_gradient", threshold)
 
 
+def certain(case: Case) -> Finding | None:
+    """Fire early where it was lost from the first step on: that stays so, whatever comes."""
+    finding = check(case)
+    return finding if finding is not None and finding.first_step == 0 else None
+
+
 def _over_depth(case: Case, threshold: float) -> Finding | None:
     gains = case.gains
     if gains is None:
@@ -154,6 +160,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("activation_grad_norm", "loss"),
     check=check,
+    certain=certain,
     foresee=_foresee,
     # A step that threw the weights far away leaves units dead or saturated, and those pass on nothing.
     caused_by=("exploding_gradient",),

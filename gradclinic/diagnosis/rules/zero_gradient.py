@@ -43,6 +43,11 @@ def check(case: Case) -> Finding | None:
     )
 
 
+def certain(case: Case) -> Finding | None:
+    """Fire early where nothing moves: what got no gradient until then gets none."""
+    return check(case) if case.fate == "standing_still" else None
+
+
 def _foresee(case: Case) -> Finding | None:
     finding = check(case)
     if finding is None or case.preflight is None:
@@ -74,6 +79,7 @@ RULE = Rule(
     documentation=__doc__ or "",
     signals=("grad_norm",),
     check=check,
+    certain=certain,
     foresee=_foresee,
     thresholds=("not_learned_skill", "harmed_skill"),
     sick=(_digits({"type": "Dropout", "p": 1.0}),),

@@ -15,7 +15,7 @@ from gradclinic.contract.parse import parse_spec
 from store.claim import Claim
 from store.engine import make_engine
 from store.jobs import add_job
-from store.queue import claim_job
+from store.queue import claim_next
 from store.schema import migrate
 from store.transactions import Store
 
@@ -53,9 +53,9 @@ def open_store(url: str) -> Iterator[Store]:
 def claim_run(store: Store, steps: int) -> Claim:
     """Make a job of so many steps and claim it, as a worker does: the claim's run can be written to."""
     with store.writing() as writer:
-        job = add_job(writer, document=dict(_DOCUMENT), spec=parse_spec(dict(_DOCUMENT)), steps=steps)
+        add_job(writer, document=dict(_DOCUMENT), spec=parse_spec(dict(_DOCUMENT)), steps=steps)
     with store.writing() as writer:
-        claim = claim_job(writer, job.id, worker="benchmark", lease_seconds=LEASE_SECONDS)
+        claim = claim_next(writer, worker="benchmark", lease_seconds=LEASE_SECONDS)
     assert claim is not None
     return claim
 

@@ -1,4 +1,4 @@
-"""The bell: tells the workers that a job waits. The job's row is the truth; a message lost, doubled or late changes nothing."""
+"""The bell: tells the workers that work waits. The rows are the truth; a message lost, doubled or late changes nothing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Literal
 import structlog
 from celery import Celery
 
-TASK_TRAIN = "gradclinic.train_job"
-"""The task's name. Its one argument is the job's id."""
+TASK_TRAIN = "gradclinic.train_run"
+"""The task's name. Its one argument is the id of what waits, a job or a run: for logs, for the table tells whose turn it is."""
 
 QUEUE = "gradclinic"
 """The queue that the messages go to."""

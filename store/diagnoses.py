@@ -31,24 +31,25 @@ def write_diagnosis(writer: Writer, run_id: str, diagnosis: Diagnosis) -> None:
 
 
 def find_diagnosis(reader: Reader, run_id: str) -> Diagnosis:
-    """Return the diagnosis of a run.
+    """Return the diagnosis of a run. A baseline's shows the verdicts on its fixes as far as they are known.
 
     Raises:
         NotFound: There is no run with that id.
         DiagnosisNotReady: The run is not trained and diagnosed yet.
         NoDiagnosis: It ended without one.
     """
-    columns = (runs.c.status, jobs.c.status.label("job_status"), diagnoses.c.document)
-    joined = runs.outerjoin(jobs, jobs.c.id == runs.c.job_id).outerjoin(diagnoses, diagnoses.c.run_id == runs.c.id)
+    columns = (runs.c.status, runs.c.job_id, diagnoses.c.document)
+    joined = runs.outerjoin(diagnoses, diagnoses.c.run_id == runs.c.id)
     query = select(*columns).select_from(joined).where(runs.c.id == run_id)
     row = reader.connection.execute(query).one_or_none() if is_id(run_id) else None
     if row is None:
         raise NotFound("run", run_id)
     if row.document is not None:
         return Diagnosis.model_validate_json(row.document)
-    # A run ends a moment before it is diagnosed; as long as its job still trains, the diagnosis is on its way.
-    if row.status in ("queued", "training") or row.job_status in ("queued", "training"):
+    if row.status in ("queued", "training"):
         raise DiagnosisNotReady(f"Run {run_id} is not trained and diagnosed yet; ask again in a second.")
-    if row.job_status is None:
+    if row.job_id is None:
         raise NoDiagnosis(f"Run {run_id} ended as {row.status}, and nothing of it was recorded that could be judged.")
-    raise NoDiagnosis(f"Run {run_id} ended as {row.status}, without a diagnosis. Its job's `error` may tell why.")
+    raise NoDiagnosis(
+        f"Run {run_id} ended as {row.status}, without a diagnosis. Its `error`, if it has one, tells why."
+    )

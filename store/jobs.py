@@ -6,18 +6,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, delete, exists, func, insert, select, update
 
 from gradclinic.contract.diagnosis import Health
 from gradclinic.contract.job import LIVE, Job, JobError, JobStatus, Page, Progress
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import JobIsLive, NotFound
+from store.endings import end_where_cancelled
 from store.ids import is_id, new_id
 from store.pages import rows_of_page
-from store.status import HELD, move_job
+from store.runs import baseline_of
+from store.status import hold_job, move_job, move_run
 from store.tables import jobs, labels, runs
 from store.texts import refuse_unstorable
 from store.transactions import Reader, Writer
+from store.trials import cancel_queued_trials
 
 
 def add_job(  # noqa: PLR0913 - what a job is made of, each by its keyword
@@ -45,8 +48,6 @@ def add_job(  # noqa: PLR0913 - what a job is made of, each by its keyword
             trials_planned=0,
             created_at=now,
             cancel_requested=False,
-            attempt=0,
-            losses=0,
             version=1,
             document=json.dumps(document, allow_nan=False, separators=(",", ":")),
             sweep_id=sweep,
@@ -76,7 +77,7 @@ def find_job(reader: Reader, job_id: str) -> Job:
     Raises:
         NotFound: There is none with that id.
     """
-    row = reader.connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none() if is_id(job_id) else None
+    row = reader.connection.execute(_jobs().where(jobs.c.id == job_id)).one_or_none() if is_id(job_id) else None
     if row is None:
         raise NotFound("job", job_id)
     return _jobs_from(reader, [row])[0]
@@ -106,7 +107,7 @@ def list_jobs(  # noqa: PLR0913 - the parameters of the HTTP list
         }
     )
     conditions = _filters(status, health, labels or {}, name, sweep)
-    rows, more = rows_of_page(reader, jobs, *conditions, cursor=cursor, limit=limit)
+    rows, more = rows_of_page(reader, jobs, *conditions, cursor=cursor, limit=limit, query=_jobs())
     return Page[Job](items=_jobs_from(reader, rows), next_cursor=more)
 
 
@@ -117,14 +118,20 @@ def count_queued(reader: Reader) -> int:
 
 
 def request_cancel(writer: Writer, job_id: str) -> Job:
-    """Ask a job to stop: a queued one is cancelled at once, a held one when its worker hears of it, an ended one stays.
+    """Ask a job to stop: a queued one is cancelled at once, one at work when its workers hear of it, an ended one stays.
 
     Raises:
         NotFound: There is none with that id.
     """
-    if is_id(job_id) and not move_job(writer, job_id, "cancelled", where=_waiting(), cancel_requested=True):
-        ask = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(HELD), jobs.c.cancel_requested.is_(False))
+    held = hold_job(writer, job_id) if is_id(job_id) else None
+    if held is not None and held.status == "queued":
+        move_job(writer, job_id, "cancelled", cancel_requested=True)
+        move_run(writer, baseline_of(writer, job_id).id, "cancelled")
+    elif held is not None and held.status in LIVE and not held.cancel_requested:
+        ask = update(jobs).where(jobs.c.id == job_id)
         writer.connection.execute(ask.values(cancel_requested=True, version=jobs.c.version + 1))
+        cancel_queued_trials(writer, job_id)
+        end_where_cancelled(writer, job_id)
     return find_job(writer, job_id)
 
 
@@ -144,8 +151,10 @@ def delete_job(writer: Writer, job_id: str) -> None:
     )
 
 
-def _waiting() -> Sequence[ColumnElement[bool]]:
-    return (jobs.c.status == "queued",)
+def _jobs() -> Select[Any]:
+    # How often the baseline was taken up; a join would give a page its order by another table.
+    attempt = select(runs.c.attempt).where(runs.c.job_id == jobs.c.id, runs.c.kind == "baseline")
+    return select(jobs, attempt.correlate(jobs).scalar_subquery().label("attempt"))
 
 
 def _filters(

@@ -1,4 +1,4 @@
-"""Runs: finding, listing and ending them. Their signals are kept by `histories.py`, external ones by `external.py`."""
+"""Runs: finding and listing them. They end in `endings.py`; their signals are kept by `histories.py`, external ones by `external.py`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, exists, func, or_, select
 
-from gradclinic.contract.diagnosis import Health, Outcome
-from gradclinic.contract.job import Page, Run, RunKind, RunStatus
+from gradclinic.contract.diagnosis import Outcome
+from gradclinic.contract.job import JobError, Page, Run, RunKind, RunStatus
 from gradclinic.errors import NotFound
-from store.claim import Claim, write_fenced
 from store.ids import is_id
 from store.pages import rows_of_page
-from store.status import move_run
 from store.tables import external_chunks, jobs, runs
 from store.tables import labels as job_labels
 from store.texts import refuse_unstorable
-from store.transactions import Reader, Writer
+from store.transactions import Reader
 
 
 def find_run(reader: Reader, run_id: str) -> Run:
@@ -83,16 +81,6 @@ def baseline_of(reader: Reader, job_id: str) -> Run:
     return _runs_from(reader, [row])[0]
 
 
-def finish_run(writer: Writer, claim: Claim, outcome: Outcome, health: Health | None) -> None:
-    """End the claim's run: its training is done, whatever came of it.
-
-    Raises:
-        LeaseLost: The claim no longer holds.
-    """
-    write_fenced(writer, claim, health=health, version=jobs.c.version + 1)
-    move_run(writer, claim.run_id, "succeeded", outcome=outcome.model_dump_json(), health=health)
-
-
 def chunks_received(run_id: str | ColumnElement[str]) -> ScalarSelect[int]:
     """Ask how many chunks of an external run have come: they are numbered from 0, and none is left out."""
     # Not counted: the largest number is found by the index, however many they are.
@@ -101,7 +89,8 @@ def chunks_received(run_id: str | ColumnElement[str]) -> ScalarSelect[int]:
 
 
 def _runs() -> Select[Any]:
-    own = [column for column in runs.c if column is not runs.c.facts]  # facts may be long, and no one asked
+    long = (runs.c.facts, runs.c.document, runs.c.result)  # and no one asked
+    own = [column for column in runs.c if all(column is not left_out for left_out in long)]
     columns = (*own, jobs.c.name.label("job_name"), chunks_received(runs.c.id).label("chunks"))
     return select(*columns).select_from(runs.outerjoin(jobs, jobs.c.id == runs.c.job_id))
 
@@ -134,9 +123,12 @@ def _run_from(row: Row[Any], labels_of_job: dict[str, str]) -> Run:
         name=row.job_name if row.name is None else row.name,
         labels=labels_of_job if row.labels is None else json.loads(row.labels),
         seed=row.seed,
+        fix=row.fix_id,
+        round=row.round,
         steps_done=row.steps_done,
         chunks=row.chunks if row.kind == "external" else None,
         outcome=None if row.outcome is None else Outcome.model_validate_json(row.outcome),
+        error=None if row.error is None else JobError.model_validate_json(row.error),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

@@ -1,11 +1,16 @@
-"""The one place through which the status of a job or run moves, along the allowed paths alone."""
+"""The one place through which the status of a job or run moves, along the allowed paths alone.
+
+Whoever moves both holds the job first and moves the run then: two transactions that lock rows in one order never wait for
+each other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import ColumnElement, Row, select, update
 
 from gradclinic.contract.job import JobStatus, RunStatus
 from store.tables import jobs, runs
@@ -25,62 +30,41 @@ JOB_MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
 
 RUN_MOVES: Mapping[RunStatus, frozenset[RunStatus]] = {
     "queued": frozenset({"training", "cancelled"}),
+    # Back to `queued` when the worker is lost, or hands it back.
     "training": frozenset({"queued", "succeeded", "failed", "cancelled"}),
-    # A worker lost between the training and its diagnosis: the job goes back to the queue, and the run with it.
-    "succeeded": frozenset({"queued"}),
+    "succeeded": frozenset(),
     "failed": frozenset(),
     "cancelled": frozenset(),
 }
 
-HELD: tuple[JobStatus, ...] = ("training", "verifying")
-"""The statuses in which a worker holds the job."""
 
-_BASELINE_FOLLOWS: Mapping[JobStatus, RunStatus] = {
-    "queued": "queued",
-    "training": "training",
-    "verifying": "succeeded",
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "cancelled": "cancelled",
-}
+def hold_job(writer: Writer, job_id: str) -> Row[str, bool] | None:
+    """Lock a job until this transaction ends; return its `status` and `cancel_requested`, or None where there is none."""
+    query = select(jobs.c.status, jobs.c.cancel_requested).where(jobs.c.id == job_id)
+    # Weaker than FOR UPDATE, so that adding a run, whose key points here, waits for nobody.
+    return writer.connection.execute(query.with_for_update(key_share=True)).one_or_none()
 
 
 def move_job(
-    writer: Writer,
-    job_id: str,
-    to: JobStatus,
-    *,
-    where: Sequence[ColumnElement[bool]] = (),
-    run: Mapping[str, Any] | None = None,
-    **values: Any,
+    writer: Writer, job_id: str, to: JobStatus, *, where: Sequence[ColumnElement[bool]] = (), **values: Any
 ) -> bool:
-    """Move a job and its baseline run, if the path is allowed and `where` holds; say whether it did.
-
-    `values` are further columns of the job, `run` of its run.
-    """
-    now = writer.now()
+    """Move a job, if the path is allowed and `where` holds; say whether it did. `values` are further columns."""
     moved = writer.connection.execute(
         update(jobs)
         .where(jobs.c.id == job_id, jobs.c.status.in_(_sources(JOB_MOVES, to)), *where)
-        .values(status=to, version=jobs.c.version + 1, **_times(to, now), **_lease(to), **values)
+        .values(status=to, version=jobs.c.version + 1, **_times(to, writer.now()), **values)
     )
-    if moved.rowcount != 1:
-        return False
-    follow = _BASELINE_FOLLOWS[to]
-    writer.connection.execute(
-        update(runs)
-        .where(runs.c.job_id == job_id, runs.c.kind == "baseline", runs.c.status.in_(_sources(RUN_MOVES, follow)))
-        .values(status=follow, **_times(follow, now), **(run or {}))
-    )
-    return True
+    return moved.rowcount == 1
 
 
-def move_run(writer: Writer, run_id: str, to: RunStatus, **values: Any) -> bool:
-    """Move a run alone, if the path is allowed; say whether it did. `values` are further columns."""
+def move_run(
+    writer: Writer, run_id: str, to: RunStatus, *, where: Sequence[ColumnElement[bool]] = (), **values: Any
+) -> bool:
+    """Move a run, if the path is allowed and `where` holds; say whether it did. `values` are further columns."""
     moved = writer.connection.execute(
         update(runs)
-        .where(runs.c.id == run_id, runs.c.status.in_(_sources(RUN_MOVES, to)))
-        .values(status=to, **_times(to, writer.now()), **values)
+        .where(runs.c.id == run_id, runs.c.status.in_(_sources(RUN_MOVES, to)), *where)
+        .values(status=to, **_times(to, writer.now()), **_lease(to), **values)
     )
     return moved.rowcount == 1
 
@@ -89,7 +73,7 @@ def _sources(moves: Mapping[StatusT, frozenset[StatusT]], to: StatusT) -> list[S
     return [status for status, targets in moves.items() if to in targets]
 
 
-def _times(to: str, now: Any) -> dict[str, Any]:
+def _times(to: str, now: datetime) -> dict[str, Any]:
     match to:
         case "queued":
             return {"started_at": None, "finished_at": None}
@@ -101,5 +85,5 @@ def _times(to: str, now: Any) -> dict[str, Any]:
             return {"finished_at": now}
 
 
-def _lease(to: JobStatus) -> dict[str, Any]:
-    return {} if to in HELD else {"lease_until": None, "worker": None}
+def _lease(to: RunStatus) -> dict[str, Any]:
+    return {} if to == "training" else {"lease_until": None, "worker": None}

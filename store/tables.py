@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -83,12 +84,7 @@ jobs = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("cancel_requested", Boolean, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("losses", Integer, nullable=False),  # attempts that ended with a lost worker; one handed back is none
     Column("version", Integer, nullable=False),
-    Column("worker", String(200)),
-    Column("lease_until", UtcDateTime),
-    Column("announced_at", UtcDateTime),
     Column("error", Text),
     Column("document", Text, nullable=False),
     # No cascade: of a sweep's jobs only ended ones may go.
@@ -128,7 +124,18 @@ runs = Table(
     Column("name", String(200)),  # of an external run; the others bear their job's
     Column("labels", Text),  # likewise, as JSON
     Column("thresholds", Text),  # likewise; those of the others stand in their job's spec
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("losses", Integer, nullable=False, server_default="0"),  # lost workers; an attempt handed back is none
+    Column("worker", String(200)),
+    Column("lease_until", UtcDateTime, index=True),
+    Column("announced_at", UtcDateTime),
+    Column("error", Text),
+    Column("round", Integer),  # of a trial
+    Column("fix_id", Text),  # likewise; null for the spec as posted
+    Column("document", Text),  # likewise, what it trains; null where that is the job's own
+    Column("result", Text),  # what verdicts need of it
     Index(None, "created_at", "id"),
+    Index(None, "status", "created_at"),
 )
 
 history_chunks = Table(
@@ -168,6 +175,18 @@ diagnoses = Table(
     _id("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("document", Text, nullable=False),
+)
+
+fix_verdicts = Table(
+    "fix_verdicts",
+    metadata,
+    _id("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("fix_id", String(200), primary_key=True),
+    Column("rule", String(64), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("effect", Float),  # difference of the outcome, patched over unchanged spec
+    Index(None, "kind", "rule", "effect"),
 )
 
 idempotency_keys = Table(

@@ -15,11 +15,11 @@ from store.engine import make_engine
 from store.settings import Settings
 from store.transactions import Store
 from store.upload_files import make_files
-from worker.base_task import JobTask
+from worker.base_task import RunTask
 from worker.memory import Transport
 from worker.pool_child import ChildLoader
 from worker.steps import DispatcherStep
-from worker.tasks import train_job
+from worker.tasks import train_run
 
 CHILD_START_SECONDS = 120.0
 """How long a pool child may take to import torch and warm up before Celery takes it for dead; 4 s is its default."""
@@ -89,6 +89,6 @@ def make_app(settings: Settings) -> WorkerApp:
         app.conf.update(
             broker_url="memory://localhost//", broker_transport=f"{Transport.__module__}:{Transport.__name__}"
         )
-    app.task(name=TASK_TRAIN, base=JobTask, lazy=False, shared=False)(train_job)
+    app.task(name=TASK_TRAIN, base=RunTask, lazy=False, shared=False)(train_run)
     app.steps["worker"].add(DispatcherStep)
     return app

@@ -1,4 +1,4 @@
-"""One attempt at a job, as its task sees it: what was claimed, whether to go on, and where to record."""
+"""One attempt at a run, as its task sees it: what was claimed, whether to go on, and where to record."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import Any
 
 import structlog
 
-from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.limits import Limits
+from gradclinic.contract.trial import TrialResult
 from gradclinic.files import Files
 from gradclinic.history import RunFacts
-from store.diagnoses import save_diagnosis
-from store.histories import save_facts
-from store.queue import Claim, finish_job
-from store.runs import finish_run
+from store.claim import Claim
+from store.endings import finish_run
 from store.transactions import Store, Writer
 from store.trouble import DATABASE_TROUBLE
 from worker.lease import Lease
+from worker.proving import advance_proof
 
 log = structlog.get_logger("worker.attempt")
 
@@ -33,7 +32,7 @@ Record = Callable[[Writer, Claim], Any]
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a job.
+    """One attempt at a run.
 
     `deadline` is on the clock of `time.monotonic`; `stopping` is set when the worker is about to end.
     """
@@ -60,10 +59,10 @@ class Attempt:
         """Write something down in a transaction of its own, again and again for as long as the lease holds.
 
         A training of an hour shall not be lost to a database that restarts. Trying again is safe, for the claim fences
-        it; where only the acknowledgement was lost, a chunk is there already and an ending finds the job ended.
+        it; where only the acknowledgement was lost, a chunk is there already and an ending finds the run ended.
 
         Raises:
-            LeaseLost: Another attempt holds the job, or it has ended; nothing was written.
+            LeaseLost: Another attempt holds the run, or it has ended; nothing was written.
             OperationalError: Or any other of `DATABASE_TROUBLE`: the database did not come back before the lease ended.
         """
         while True:
@@ -78,18 +77,15 @@ class Attempt:
             else:
                 return
 
-    def conclude(self, facts: RunFacts, diagnosis: Diagnosis) -> None:
-        """Record the end of an analysis, in one transaction.
+    def conclude(self, facts: RunFacts, result: TrialResult) -> None:
+        """Record the end of a run and what follows from it for its job, in one transaction.
 
         Raises:
-            LeaseLost: Another attempt holds the job; nothing was written.
+            LeaseLost: Another attempt holds the run; nothing was written.
         """
 
         def concluded(writer: Writer, claim: Claim) -> None:
-            save_facts(writer, claim, facts)
-            if facts.outcome is not None:
-                finish_run(writer, claim, facts.outcome, diagnosis.health)
-            save_diagnosis(writer, claim, diagnosis)
-            finish_job(writer, claim, health=diagnosis.health)
+            finish_run(writer, claim, facts=facts, diagnosis=result.diagnosis, result=result)
+            advance_proof(writer, claim.job_id)
 
         self.record(concluded)

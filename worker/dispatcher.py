@@ -1,4 +1,4 @@
-"""The dispatcher: a thread of each worker's main process that turns rows of the job table into messages.
+"""The dispatcher: a thread of each worker's main process that turns queued runs into messages.
 
 It sweeps up what dead workers held and announces what is queued; the message only rings, so that one lost, doubled or
 late changes nothing. It feeds the in-memory transport of the embedded system, and is the outbox relay before Redis. It
@@ -21,6 +21,7 @@ from store.settings import Settings
 from store.transactions import Store
 from store.workers import note_worker
 from worker.naming import worker_name
+from worker.proving import advance_proof
 
 log = structlog.get_logger("worker.dispatcher")
 
@@ -44,13 +45,13 @@ SHRINK_SECONDS = 1.0
 
 
 class Dispatcher:
-    """Looks at the job table again and again until it is stopped, and outlives every outage.
+    """Looks at the table of runs again and again until it is stopped, and outlives every outage.
 
     Args:
         store: The database.
         settings: Intervals and the number of attempts.
         room: Asks how many messages may be sent now.
-        send: Sends a job's id to the workers.
+        send: Sends a run's id to the workers.
         report_alive: Called after every round that went through.
     """
 
@@ -99,8 +100,8 @@ class Dispatcher:
             return []
         with self._store.writing() as writer:
             due = announce_due(writer, limit=room, again_after=again_after)
-        for job_id in due:
-            self._send(job_id)
+        for run_id in due:
+            self._send(run_id)
         return due
 
     def _run(self) -> None:
@@ -128,10 +129,14 @@ class Dispatcher:
         if time.monotonic() < self._next_sweep:
             return
         with self._store.writing() as writer:
-            moved = sweep_expired(writer, max_attempts=self._settings.max_attempts)
+            lapsed = sweep_expired(writer, max_attempts=self._settings.max_attempts)
+            for job_id in dict.fromkeys(run.job_id for run in lapsed if run.is_trial and run.became == "failed"):
+                advance_proof(writer, job_id)
         self._next_sweep = time.monotonic() + SWEEP_SECONDS
-        if moved:
-            log.warning("leases_expired", job_ids=moved)
+        if lapsed:
+            log.warning(
+                "leases_expired", job_ids=[run.job_id for run in lapsed], run_ids=[run.run_id for run in lapsed]
+            )
 
     def _note(self) -> None:
         if time.monotonic() < self._next_note:

@@ -1,4 +1,4 @@
-"""How an attempt ends that did not get to its own end: from what was raised to what the job's row will say."""
+"""How an attempt ends that did not get to its own end: from what was raised to what the run's row will say."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import structlog
 
 from gradclinic.contract.job import JobError
 from gradclinic.errors import GradclinicError, LeaseLost
-from store.queue import Claim, end_cancelled, fail_job, release_job
+from store.claim import Claim
+from store.endings import end_cancelled, fail_run
+from store.queue import release_run
 from store.transactions import Writer
 from worker.attempt import Attempt, Record
+from worker.proving import INTERNAL_ERROR, advance_proof
 
 log = structlog.get_logger("worker.job")
 
@@ -16,12 +19,6 @@ OUT_OF_MEMORY = JobError(
     type="out_of_memory",
     title="The training ran out of memory.",
     detail="The worker could not get the memory that this model and batch need. Make the model or the batch smaller.",
-)
-INTERNAL_ERROR = JobError(
-    type="internal_error",
-    title="The service failed.",
-    detail="An error in the service itself kept it from finishing this job; the worker's log has it under the job's id. "
-    "Post the job again, and report it if that fails too.",
 )
 
 
@@ -32,23 +29,23 @@ def ending_of_stop(attempt: Attempt, max_training_seconds: float) -> Record:
         LeaseLost: That was the reason; there is nothing to record.
     """
     if attempt.lease.is_lost:
-        raise LeaseLost("The lease ran out while the job was at work.")
+        raise LeaseLost("The lease ran out while the run was at work.")
     if attempt.lease.cancel_requested:
         return end_cancelled
     if attempt.is_overdue:  # also where the worker is about to end: another attempt would take as long
         return _failed(_timeout(max_training_seconds))
-    return release_job
+    return release_run
 
 
 def ending_of_error(error: Exception) -> Record:
-    """Say how a job ends whose training raised."""
+    """Say how a run ends whose training raised."""
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         log.error("out_of_memory", exc_info=error)
         return _failed(OUT_OF_MEMORY)
     if isinstance(error, GradclinicError):
-        log.warning("job_refused", code=error.code, error=str(error))
+        log.warning("run_refused", code=error.code, error=str(error))
         return _failed(JobError(type=error.code, title="The training could not be done.", detail=str(error)))
-    log.error("job_failed", exc_info=error)
+    log.error("run_failed", exc_info=error)
     return _failed(INTERNAL_ERROR)
 
 
@@ -63,6 +60,8 @@ def _timeout(seconds: float) -> JobError:
 
 def _failed(error: JobError) -> Record:
     def failed(writer: Writer, claim: Claim) -> None:
-        fail_job(writer, claim, error)
+        fail_run(writer, claim, error)
+        if claim.trial is not None:  # without it the proof goes on
+            advance_proof(writer, claim.job_id)
 
     return failed

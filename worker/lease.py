@@ -26,7 +26,7 @@ LONGEST_BEAT_SECONDS = 0.5
 
 
 class Lease:
-    """The right to work on a job, from shortly before the claim until it is closed or lost.
+    """The right to work on a run, from shortly before the claim until it is closed or lost.
 
     `step` is set by the training and read by the heartbeat; `cancel_requested` and `is_lost` go the other way. Each is
     written by one thread alone.
@@ -34,7 +34,7 @@ class Lease:
     Args:
         store: The database.
         seconds: How long it lasts unless it is renewed.
-        stalled_seconds: How long it is renewed without a step done; then it runs out, and the job is for others.
+        stalled_seconds: How long it is renewed without a step done; then it runs out, and the run is for others.
         on_stall: Called once it is given up so, from the heartbeat's thread: the training's own may never return.
     """
 
@@ -61,7 +61,7 @@ class Lease:
 
     @property
     def is_lost(self) -> bool:
-        """Whether another attempt may hold the job by now: fenced off, or not renewed for a whole lease."""
+        """Whether another attempt may hold the run by now: fenced off, or not renewed for a whole lease."""
         return self._fenced_off or time.monotonic() - self._renewed_at > self._seconds
 
     @contextmanager
@@ -100,9 +100,9 @@ class Lease:
         asked_at, step = time.monotonic(), self.step
         try:
             with self._store.writing() as writer:
-                cancel_requested = renew_lease(writer, claim, self._seconds)
                 if step != self._told_step:
-                    record_progress(writer, claim, step)
+                    record_progress(writer, claim, step)  # first: it locks the job, and then the run
+                cancel_requested = renew_lease(writer, claim, self._seconds)
         except LeaseLost:
             self._fenced_off = True
         except SQLAlchemyError as error:

@@ -10,7 +10,7 @@ from kombu import Connection
 from store.bell import QUEUE, TASK_TRAIN
 
 RELAYED_MESSAGES = 100
-"""Messages in the broker's queue up to which more are sent. Each queued job needs one; a long backlog would otherwise be
+"""Messages in the broker's queue up to which more are sent. Each queued run needs one; a long backlog would otherwise be
 announced over and over."""
 
 BROKER_SECONDS = 5.0
@@ -39,11 +39,11 @@ class Outbox:
             return max(0, RELAYED_MESSAGES - waiting)
         return max(0, self._slots - len(state.reserved_requests) - waiting)
 
-    def send(self, job_id: str) -> None:
-        """Send the message that a job waits."""
+    def send(self, run_id: str) -> None:
+        """Send the message that a run waits."""
         try:
             self._app.send_task(
-                TASK_TRAIN, args=[job_id], queue=QUEUE, connection=self._connected(), ignore_result=True, retry=False
+                TASK_TRAIN, args=[run_id], queue=QUEUE, connection=self._connected(), ignore_result=True, retry=False
             )
         except Exception:
             self.close()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 from gradclinic.contract.parse import parse_spec
-from gradclinic.contract.spec import JobSpec
-from gradclinic.diagnosis import diagnose
-from gradclinic.fixes import propose_fixes
+from gradclinic.contract.trial import TrialResult
 from gradclinic.history import History
 from gradclinic.model import resolve_spec
 from gradclinic.training import Observer, set_threads, train
+from gradclinic.training.analysis import analyse
+from gradclinic.training.proving import prove
+from gradclinic.training.trial import result_of, train_trial
 from store.histories import add_chunk
+from store.records import read_records
 from worker.attempt import Attempt
 
 WARM_UP = {
@@ -41,21 +45,47 @@ class StoringObserver(Observer):
         return self._attempt.should_stop
 
 
-def train_baseline(spec: JobSpec, attempt: Attempt) -> History:
-    """Train the job as it was posted, and return its history.
+def train_baseline(attempt: Attempt) -> tuple[History, TrialResult]:
+    """Train the job as it was posted, diagnose it and propose fixes; return its history and its result.
 
     Raises:
         TrainingCancelled: The attempt asked to stop.
         InvalidSpec: A file of the data is gone, or holds something else than when the job was posted.
-        LeaseLost: A chunk was refused, because another attempt holds the job.
+        LeaseLost: A chunk was refused, because another attempt holds the run.
     """
+    document, files, limits = attempt.claim.document, attempt.files, attempt.limits
+    spec = parse_spec(document)
     # A file may hold something else than when the job was posted: other classes, more columns, far more rows.
-    resolve_spec(spec, attempt.limits, attempt.files)
-    return train(spec, observer=StoringObserver(attempt), files=attempt.files).history
+    resolve_spec(spec, limits, files)
+    with attempt.store.reading() as reader:
+        records = read_records(reader)  # before the training, which a database that is away shall not undo
+    observer = StoringObserver(attempt)
+    started = time.perf_counter()
+    history = train(spec, observer=observer, files=files).history
+    seconds = time.perf_counter() - started
+    diagnosis = analyse(
+        document, spec, history, files=files, limits=limits, should_stop=observer.should_stop, records=records
+    )
+    return history, result_of(spec, history, diagnosis, seconds=seconds)
+
+
+def train_one_trial(attempt: Attempt) -> tuple[History, TrialResult]:
+    """Train what the claimed trial asks for, next to its job's baseline; return its history and its result.
+
+    Raises:
+        TrainingCancelled: The attempt asked to stop.
+        InvalidSpec: A file of the data is gone, or holds something else than when the job was posted.
+        LeaseLost: A chunk was refused, because another attempt holds the run.
+    """
+    trial, baseline = attempt.claim.trial, attempt.claim.baseline
+    if trial is None or baseline is None:
+        raise ValueError(f"Run {attempt.claim.run_id} is no trial.")
+    resolve_spec(parse_spec(trial.document), attempt.limits, attempt.files)  # as for the baseline
+    observer = StoringObserver(attempt)
+    return train_trial(trial, baseline, observer=observer, files=attempt.files, limits=attempt.limits)
 
 
 def warm_up() -> None:
     """Set torch's threads, and run the smallest job, so that the first real one finds everything loaded."""
     set_threads()
-    spec = parse_spec(WARM_UP)
-    propose_fixes(WARM_UP, diagnose(train(spec).history))
+    prove(WARM_UP)

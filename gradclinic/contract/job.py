@@ -88,6 +88,7 @@ class Run(ResultModel):
         None, description="Of an external run, how many chunks of its history were received: the number of the next."
     )
     outcome: Outcome | None
+    error: JobError | None = Field(None, description="Why it could not be done, where it failed.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -20,14 +20,13 @@ from gradclinic.contract.job import JobError
 from gradclinic.history import WHOLE_STEP, History, LayerFacts, RunFacts, SignalTable
 from service.app import create_app
 from store.claim import Claim
-from store.diagnoses import save_diagnosis
+from store.endings import end_cancelled, fail_run, finish_job, finish_run
 from store.engine import make_engine
-from store.histories import add_chunk, save_facts
-from store.queue import claim_job, end_cancelled, fail_job, finish_job
-from store.runs import finish_run
+from store.histories import add_chunk, read_facts, save_facts
 from store.schema import migrate
 from store.settings import Settings
 from store.transactions import Store
+from tests.attempts import claim_baseline
 
 SPEC: dict[str, Any] = {
     "name": "small",
@@ -100,7 +99,7 @@ class Service:
 
     def claim(self, job_id: str) -> Claim:
         with self.store.writing() as writer:
-            claim = claim_job(writer, job_id, worker="test", lease_seconds=60.0)
+            claim = claim_baseline(writer, job_id)
         assert claim is not None
         return claim
 
@@ -111,13 +110,13 @@ class Service:
 
     def finish(self, claim: Claim, diagnosis: Diagnosis = DIAGNOSIS) -> None:
         with self.store.writing() as writer:
-            finish_run(writer, claim, OUTCOME, diagnosis.health)
-            save_diagnosis(writer, claim, diagnosis)
-            finish_job(writer, claim, health=diagnosis.health)
+            facts = read_facts(writer, claim.run_id).model_copy(update={"outcome": OUTCOME})
+            finish_run(writer, claim, facts=facts, diagnosis=diagnosis)
+            finish_job(writer, claim.job_id, diagnosis)
 
     def fail(self, claim: Claim) -> None:
         with self.store.writing() as writer:
-            fail_job(writer, claim, JobError(type="internal_error", title="It broke", detail="Ask the log."))
+            fail_run(writer, claim, JobError(type="internal_error", title="It broke", detail="Ask the log."))
 
     def cancelled(self, claim: Claim) -> None:
         with self.store.writing() as writer:

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from gradclinic.contract.diagnosis import Diagnosis, Metric, Outcome
-from store.diagnoses import save_diagnosis
-from store.queue import finish_job
-from store.runs import finish_run
+from gradclinic.history import RunFacts
+from store.endings import finish_job, finish_run
 from store.settings import Settings
 from tests.service.hands import DIAGNOSIS, SPEC, Service, serving
 
@@ -40,9 +39,8 @@ def end(service: Service, job_id: str, accuracy: float | None, diagnosis: Diagno
     claim = service.claim(job_id)
     outcome = Outcome(train_loss=1.5, val_loss=2.5, metric=Metric(name="accuracy", value=accuracy), steps=10)
     with service.store.writing() as writer:
-        finish_run(writer, claim, outcome, diagnosis.health)
-        save_diagnosis(writer, claim, diagnosis)
-        finish_job(writer, claim, health=diagnosis.health)
+        finish_run(writer, claim, facts=RunFacts(outcome=outcome), diagnosis=diagnosis)
+        finish_job(writer, claim.job_id, diagnosis)
 
 
 def faults_of(service: Service, document: Any) -> list[dict[str, Any]]:

@@ -12,9 +12,10 @@ import pytest
 from gradclinic.contract.job import Job
 from gradclinic.contract.parse import parse_spec
 from gradclinic.history import History, SignalTable
+from store.claim import Claim
 from store.jobs import add_job
-from store.queue import Claim, claim_job
 from store.transactions import Store
+from tests.attempts import claim_baseline
 
 DOCUMENT: dict[str, Any] = {
     "model": {"layers": [{"type": "Linear", "out_features": 3}]},
@@ -43,7 +44,7 @@ def claim(store: Store) -> Callable[..., Claim]:
 
     def take(job: Job, lease_seconds: float = 60.0) -> Claim:
         with store.writing() as writer:
-            claim = claim_job(writer, job.id, worker="a-test", lease_seconds=lease_seconds)
+            claim = claim_baseline(writer, job.id, lease_seconds=lease_seconds)
         assert claim is not None
         return claim
 

@@ -27,7 +27,7 @@ def test_a_ring_arrives_under_the_prefix(redis_settings: dict[str, str]):
     bell.close()
     with redis.Redis.from_url(url) as client:
         (message,) = client.lrange(f"{prefix}{QUEUE}", 0, -1)
-    assert b"gradclinic.train_job" in message
+    assert b"gradclinic.train_run" in message
     assert b"01a1fb89-3bad-7116-b2fc-bec85b3d86b5" in message
 
 

@@ -5,11 +5,12 @@ import pytest
 from gradclinic.contract.diagnosis import Diagnosis, Evidence, Finding, Outcome
 from gradclinic.contract.job import Job, JobError
 from gradclinic.errors import DiagnosisNotReady, NoDiagnosis, NotFound
+from store.claim import Claim
 from store.diagnoses import find_diagnosis, save_diagnosis
 from store.jobs import find_job
-from store.queue import Claim, fail_job, finish_job
-from store.runs import baseline_of, find_run, finish_run, runs_of_job
+from store.runs import baseline_of, find_run, runs_of_job
 from store.transactions import Store
+from tests.attempts import end_baseline, fail_baseline
 
 OUTCOME = Outcome(train_loss=2.3, val_loss=None, metric=None, steps=120)
 FINDING = Finding(
@@ -46,13 +47,12 @@ def test_a_diagnosis_is_not_ready_until_it_is_there_and_says_when_it_will_never_
         with pytest.raises(DiagnosisNotReady):
             find_diagnosis(reader, run.id)
     held = claim(job)
+    with store.reading() as reader, pytest.raises(DiagnosisNotReady):
+        find_diagnosis(reader, run.id)
+    error = JobError(type="internal_error", title="t", detail="d")
     with store.writing() as writer:
-        finish_run(writer, held, OUTCOME, None)
-        assert find_run(writer, held.run_id).status == "succeeded"
-        with pytest.raises(DiagnosisNotReady):  # trained, and being judged
-            find_diagnosis(writer, run.id)
-    with store.writing() as writer:
-        fail_job(writer, held, JobError(type="internal_error", title="t", detail="d"))
+        fail_baseline(writer, held, error)
+        assert find_run(writer, held.run_id).error == error
 
     with store.reading() as reader:
         with pytest.raises(NoDiagnosis):
@@ -66,8 +66,7 @@ def test_a_run_ends_with_its_outcome(store: Store, post_job: Callable[..., Job],
     held = claim(post_job())
 
     with store.writing() as writer:
-        finish_run(writer, held, OUTCOME, "warning")
-        finish_job(writer, held, health="warning")
+        end_baseline(writer, held, "warning", outcome=OUTCOME)
 
     with store.reading() as reader:
         run = find_run(reader, held.run_id)

@@ -4,18 +4,17 @@ from datetime import UTC
 import pytest
 from sqlalchemy import event, func, select
 
-from gradclinic.contract.diagnosis import Diagnosis, Outcome
 from gradclinic.contract.job import Job
 from gradclinic.errors import InvalidSpec, JobIsLive, NotFound
 from gradclinic.history import History, RunFacts
+from store.claim import Claim
 from store.cursor import encode_cursor
-from store.diagnoses import save_diagnosis
 from store.histories import add_chunk, save_facts
 from store.jobs import delete_job, find_job, list_jobs, request_cancel
-from store.queue import Claim, finish_job
-from store.runs import baseline_of, find_run, finish_run, runs_of_job
+from store.runs import baseline_of, find_run, runs_of_job
 from store.tables import metadata
 from store.transactions import Store
+from tests.attempts import end_baseline
 
 PostJob = Callable[..., Job]
 
@@ -70,7 +69,7 @@ def test_the_filters_narrow_together(store: Store, post_job: PostJob, claim: Cal
     swapped = post_job(labels={"vision": "team"})
     done = claim(team)
     with store.writing() as writer:
-        finish_job(writer, done, health="critical")
+        end_baseline(writer, done, "critical")
 
     def ids(**filters: object) -> list[str]:
         with store.reading() as reader:
@@ -122,7 +121,7 @@ def test_cancelling_moves_a_queued_job_asks_a_held_one_and_leaves_an_ended_one(
     claim(held)
     done = claim(ended)
     with store.writing() as writer:
-        finish_job(writer, done, health="healthy")
+        end_baseline(writer, done)
 
     with store.writing() as writer:
         first = request_cancel(writer, queued.id)
@@ -150,13 +149,10 @@ def test_deleting_an_ended_job_frees_everything_and_a_live_one_is_refused(
     with store.writing() as writer:
         add_chunk(writer, held, part_of(0, 5))
         save_facts(writer, held, RunFacts())
-        outcome = Outcome(train_loss=1.0, val_loss=None, metric=None, steps=5)
-        finish_run(writer, held, outcome, "healthy")
-        save_diagnosis(writer, held, Diagnosis(health="healthy", outcome=outcome, findings=[]))
     with store.writing() as writer, pytest.raises(JobIsLive, match="training"):
         delete_job(writer, job.id)
     with store.writing() as writer:
-        finish_job(writer, held, health="healthy")
+        end_baseline(writer, held)
 
     with store.writing() as writer:
         delete_job(writer, job.id)

@@ -17,10 +17,11 @@ from gradclinic.errors import InvalidHistory, InvalidSpec, NotFound
 from gradclinic.history import CHUNK_STEPS, History, SignalTable
 from gradclinic.history.codec import as_recorded
 from gradclinic.history.overview import STORED_BYTES, Overview, make_grid
+from store.claim import Claim
 from store.histories import add_chunk, read_history, write_part
 from store.ids import new_id
 from store.overviews import BLOCK_CELLS, read_overviews, signals_of
-from store.queue import Claim, release_job
+from store.queue import release_run
 from store.tables import history_chunks, history_overviews, runs
 from store.transactions import Store
 
@@ -249,7 +250,7 @@ def test_an_attempt_that_starts_over_leaves_no_cells(
     first = claim(job)
     with store.writing() as writer:
         add_chunk(writer, first, part_between(0, 3000))
-        release_job(writer, first)
+        release_run(writer, first)
     second = claim(job)
     with store.reading() as reader:
         assert reader.connection.execute(select(func.count()).select_from(history_overviews)).scalar_one() == 0

@@ -4,32 +4,31 @@ from collections.abc import Callable
 
 import pytest
 
-from gradclinic.contract.diagnosis import Diagnosis, Outcome
-from gradclinic.contract.job import Job, JobError
+from gradclinic.contract.job import Job
 from gradclinic.errors import LeaseLost
 from gradclinic.history import History, RunFacts
-from store.diagnoses import save_diagnosis
+from store.claim import Claim
+from store.diagnoses import find_diagnosis, save_diagnosis
+from store.endings import end_cancelled, fail_run, finish_run
 from store.histories import add_chunk, read_history, save_facts
 from store.jobs import find_job, request_cancel
 from store.queue import (
-    Claim,
     announce_due,
-    claim_job,
-    end_cancelled,
-    fail_job,
-    finish_job,
+    claim_next,
+    claim_run,
     is_work_due,
     record_progress,
+    release_run,
     renew_lease,
     sweep_expired,
 )
-from store.runs import baseline_of, finish_run
+from store.runs import baseline_of
 from store.transactions import Store, Writer
+from tests.attempts import ERROR, diagnosis_of, end_baseline
 
 PostJob = Callable[..., Job]
 MakeClaim = Callable[..., Claim]
-OUTCOME = Outcome(train_loss=1.0, val_loss=None, metric=None, steps=5)
-DIAGNOSIS = Diagnosis(health="warning", outcome=OUTCOME, findings=[])
+DIAGNOSIS = diagnosis_of("warning")
 
 EVERY_WRITE: dict[str, Callable[[Writer, Claim, History], object]] = {
     "renew_lease": lambda writer, claim, _part: renew_lease(writer, claim, 60),
@@ -37,18 +36,23 @@ EVERY_WRITE: dict[str, Callable[[Writer, Claim, History], object]] = {
     "add_chunk": add_chunk,
     "add_chunk of nothing": lambda writer, claim, _part: add_chunk(writer, claim, History()),
     "save_facts": lambda writer, claim, _part: save_facts(writer, claim, RunFacts()),
-    "finish_run": lambda writer, claim, _part: finish_run(writer, claim, OUTCOME, "warning"),
     "save_diagnosis": lambda writer, claim, _part: save_diagnosis(writer, claim, DIAGNOSIS),
-    "finish_job": lambda writer, claim, _part: finish_job(writer, claim, health="warning"),
-    "fail_job": lambda writer, claim, _part: fail_job(writer, claim, JobError(type="t", title="t", detail="d")),
+    "finish_run": lambda writer, claim, _part: finish_run(writer, claim, facts=RunFacts(), diagnosis=DIAGNOSIS),
+    "fail_run": lambda writer, claim, _part: fail_run(writer, claim, ERROR),
     "end_cancelled": lambda writer, claim, _part: end_cancelled(writer, claim),
+    "release_run": lambda writer, claim, _part: release_run(writer, claim),
 }
 every_write = pytest.mark.parametrize("write", EVERY_WRITE.values(), ids=EVERY_WRITE.keys())
 
 
 def sweep(store: Store, max_attempts: int = 3) -> list[str]:
     with store.writing() as writer:
-        return sweep_expired(writer, max_attempts=max_attempts)
+        return [run.job_id for run in sweep_expired(writer, max_attempts=max_attempts)]
+
+
+def baseline_id(store: Store, job: Job) -> str:
+    with store.reading() as reader:
+        return baseline_of(reader, job.id).id
 
 
 def look(store: Store, job: Job) -> Job:
@@ -64,7 +68,7 @@ def test_of_many_claims_at_once_one_wins(store: Store, post_job: PostJob):
     def take() -> None:
         barrier.wait()
         with store.writing() as writer:
-            claims.append(claim_job(writer, job.id, worker="w", lease_seconds=60))
+            claims.append(claim_next(writer, worker="w", lease_seconds=60))
 
     threads = [threading.Thread(target=take) for _ in range(8)]
     for thread in threads:
@@ -88,33 +92,64 @@ def test_a_message_about_no_job_or_one_that_ended_claims_nothing(store: Store, p
         request_cancel(writer, job.id)
 
     with store.writing() as writer:
-        for job_id in (job.id, "nothing", "", "\0"):
-            assert claim_job(writer, job_id, worker="w", lease_seconds=60) is None
+        assert claim_next(writer, worker="w", lease_seconds=60) is None
+        for run_id in (baseline_of(writer, job.id).id, job.id, "nothing", "", "\0"):
+            assert claim_run(writer, run_id, worker="w", lease_seconds=60) is None
+
+
+def test_the_oldest_baseline_is_taken_up_first(store: Store, post_job: PostJob):
+    first, second = post_job(), post_job()
+
+    with store.writing() as writer:
+        taken = [claim_next(writer, worker="w", lease_seconds=60) for _ in range(3)]
+
+    assert [claim and claim.job_id for claim in taken] == [first.id, second.id, None]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_many_workers_at_once_take_up_as_many_runs(store: Store, post_job: PostJob):
+    jobs = {post_job().id for _ in range(8)}
+    barrier = threading.Barrier(8)
+    taken: list[Claim | None] = []
+
+    def take() -> None:
+        barrier.wait()
+        with store.writing() as writer:
+            taken.append(claim_next(writer, worker="w", lease_seconds=60))
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {claim.job_id for claim in taken if claim is not None} == jobs
 
 
 def test_an_announced_job_is_due_again_only_after_a_while(store: Store, post_job: PostJob):
-    first, second, third = post_job(), post_job(), post_job()
+    jobs = post_job(), post_job(), post_job()
+    first, second, third = (baseline_id(store, job) for job in jobs)
 
     with store.writing() as writer:
-        assert announce_due(writer, limit=2, again_after=60) == [first.id, second.id]
-        assert announce_due(writer, limit=2, again_after=60) == [third.id]
+        assert announce_due(writer, limit=2, again_after=60) == [first, second]
+        assert announce_due(writer, limit=2, again_after=60) == [third]
         assert announce_due(writer, limit=2, again_after=60) == []
         assert not is_work_due(writer, again_after=60)
     time.sleep(0.01)
     with store.writing() as writer:
         assert is_work_due(writer, again_after=0.001)
-        assert announce_due(writer, limit=5, again_after=0.001) == [first.id, second.id, third.id]
-    assert look(store, first) == first  # announcing is nothing that a client sees
+        assert announce_due(writer, limit=5, again_after=0.001) == [first, second, third]
+    assert look(store, jobs[0]) == jobs[0]  # announcing is nothing that a client sees
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_two_dispatchers_at_once_announce_each_job_once(store: Store, post_job: PostJob):
-    jobs = [post_job().id for _ in range(4)]
+    runs = [baseline_id(store, post_job()) for _ in range(4)]
 
     with store.writing() as one, store.writing() as other:
         announced = announce_due(one, limit=3, again_after=60) + announce_due(other, limit=3, again_after=60)
 
-    assert announced == jobs
+    assert announced == runs
 
 
 def test_a_heartbeat_keeps_the_job_and_tells_of_a_cancel(store: Store, post_job: PostJob, claim: MakeClaim):
@@ -143,7 +178,7 @@ def test_an_expired_lease_puts_the_job_back_to_the_front(store: Store, post_job:
     assert (found.status, found.attempt, found.progress.step, found.started_at) == ("queued", 1, 0, None)
     with store.writing() as writer:
         assert baseline_of(writer, job.id).status == "queued"
-        assert announce_due(writer, limit=1, again_after=60) == [job.id]
+        assert announce_due(writer, limit=1, again_after=60) == [baseline_of(writer, job.id).id]
 
 
 @every_write
@@ -171,7 +206,7 @@ def test_whoever_lost_the_lease_writes_nothing(
     assert (second.attempt, second.run_id) == (2, first.run_id)
     refused()  # another attempt holds it
     with store.writing() as writer:
-        finish_job(writer, second, health="healthy")
+        end_baseline(writer, second)
     refused()  # it has ended
     with pytest.raises(LeaseLost), store.writing() as writer:
         write(writer, second, part_of(0, 5))
@@ -200,7 +235,6 @@ def test_the_next_attempt_starts_from_nothing(
         add_chunk(writer, first, part_of(0, 5))
         add_chunk(writer, first, part_of(5, 9))
         save_facts(writer, first, RunFacts(optimizer="SGD"))
-        finish_run(writer, first, OUTCOME, "warning")
         save_diagnosis(writer, first, DIAGNOSIS)
     sweep(store)
 
@@ -247,24 +281,25 @@ def test_a_cancelled_job_whose_worker_is_lost_ends_cancelled(store: Store, post_
 
 
 def test_each_ending_ends_the_run_too(store: Store, post_job: PostJob, claim: MakeClaim):
-    error = JobError(type="out_of_memory", title="t", detail="d")
     finished, failed, cancelled = (claim(post_job()) for _ in range(3))
 
     with store.writing() as writer:
-        finish_job(writer, finished, health="critical")
-        fail_job(writer, failed, error)
+        end_baseline(writer, finished, "critical")
+        fail_run(writer, failed, ERROR)
         end_cancelled(writer, cancelled)
 
     with store.reading() as reader:
         for held, status, health, reason in (
             (finished, "succeeded", "critical", None),
-            (failed, "failed", None, error),
+            (failed, "failed", None, ERROR),
             (cancelled, "cancelled", None, None),
         ):
             job, run = find_job(reader, held.job_id), baseline_of(reader, held.job_id)
             assert (job.status, job.health, job.error) == (status, health, reason)
-            assert (run.status, run.health) == (status, health)
-            assert job.finished_at == run.finished_at is not None
+            assert (run.status, run.health, run.error) == (status, health, reason)
+            assert job.finished_at is not None
+            assert run.finished_at is not None
+            assert job.finished_at >= run.finished_at
 
 
 def test_every_visible_change_counts_the_version_up(
@@ -286,5 +321,7 @@ def test_every_visible_change_counts_the_version_up(
     assert after(lambda writer: request_cancel(writer, job.id)) == 1
     assert after(lambda writer: request_cancel(writer, job.id)) == 0
     assert after(lambda writer: renew_lease(writer, held, 60)) == 0
-    assert after(lambda writer: finish_job(writer, held, health=None)) == 1
+    assert after(lambda writer: end_baseline(writer, held)) > 0
     assert look(store, job).progress.step == 5
+    with store.reading() as reader:
+        assert find_diagnosis(reader, held.run_id).health == "healthy"

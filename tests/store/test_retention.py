@@ -13,14 +13,15 @@ from gradclinic.contract.job import Job
 from gradclinic.contract.parse import parse_spec
 from gradclinic.errors import NotFound
 from gradclinic.history import History, SignalTable
+from store.claim import Claim
 from store.histories import add_chunk, write_part
 from store.ids import new_id
 from store.jobs import find_job, request_cancel
-from store.queue import Claim, finish_job
 from store.retention import delete_expired
 from store.sweeps import NewJob, add_sweep, find_sweep, job_ids_of
 from store.tables import history_chunks, history_overviews, jobs, runs, sweeps
 from store.transactions import Store
+from tests.attempts import end_baseline
 from tests.store.conftest import DOCUMENT
 
 PostJob = Callable[..., Job]
@@ -65,7 +66,7 @@ def test_an_ended_job_goes_with_all_that_belongs_to_it_when_it_is_old_enough(
     held = claim(job)
     with store.writing() as writer:
         add_chunk(writer, held, part_of(0, 50))
-        finish_job(writer, held, health="healthy")
+        end_baseline(writer, held)
     make_older(store, jobs, job.id, days=6)
     assert expire(store) == 0
     make_older(store, jobs, job.id, days=2)

@@ -52,5 +52,6 @@ def test_a_condition_that_does_not_hold_moves_nothing(store: Store, post_job: Ca
     job = post_job()
 
     with store.writing() as writer:
-        assert not move_job(writer, job.id, "training", where=(jobs.c.attempt == 5,))
+        assert not move_job(writer, job.id, "training", where=(jobs.c.version == 5,))
+        assert not move_run(writer, baseline_of(writer, job.id).id, "training", where=(runs.c.attempt == 5,))
         assert find_job(writer, job.id) == job

@@ -10,19 +10,18 @@ from alembic import command
 from sqlalchemy import text
 
 from gradclinic.contract.combinations import combinations_of
-from gradclinic.contract.diagnosis import Diagnosis, Finding, Metric, Outcome
+from gradclinic.contract.diagnosis import Finding, Metric, Outcome
 from gradclinic.contract.job import Job, JobError
 from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.sweep import Sweep
 from gradclinic.errors import InvalidSpec, JobIsLive, NotFound
-from store.diagnoses import save_diagnosis
+from store.claim import Claim
 from store.engine import for_writing, make_engine
 from store.jobs import delete_job, find_job, list_jobs
-from store.queue import Claim, fail_job, finish_job
-from store.runs import finish_run
 from store.schema import alembic_config, migrate
 from store.sweeps import NewJob, add_sweep, delete_sweep, find_summary, find_sweep, list_sweeps, request_cancel_all
 from store.transactions import Store
+from tests.attempts import end_baseline, fail_baseline
 from tests.store.conftest import DOCUMENT
 
 PostSweep = Callable[..., Sweep]
@@ -57,9 +56,7 @@ def end_job(store: Store, claim: ClaimJob) -> Callable[..., None]:
         findings = [Finding(rule=rule, severity="warning", first_step=None, summary="It is.") for rule in rules]
         health = "warning" if rules else "healthy"
         with store.writing() as writer:
-            finish_run(writer, held, outcome, health)
-            save_diagnosis(writer, held, Diagnosis(health=health, outcome=outcome, findings=findings))
-            finish_job(writer, held, health=health)
+            end_baseline(writer, held, health, outcome=outcome, findings=findings)
 
     return end
 
@@ -182,7 +179,7 @@ def test_a_failed_job_has_a_row_without_an_outcome(store: Store, post_sweep: Pos
         job = find_job(reader, sweep.rows[0].job or "")
     held = claim(job)
     with store.writing() as writer:
-        fail_job(writer, held, JobError(type="worker_lost", title="It died", detail="Use less memory."))
+        fail_baseline(writer, held, JobError(type="worker_lost", title="It died", detail="Use less memory."))
         after = find_sweep(writer, sweep.id)
     assert (after.status, after.best, after.compared_by) == ("ended", None, None)
     assert (after.rows[0].status, after.rows[0].outcome) == ("failed", None)

@@ -28,7 +28,7 @@ from store.histories import read_history
 from store.jobs import add_job, find_job, request_cancel
 from store.runs import baseline_of
 from store.settings import Settings
-from store.tables import jobs
+from store.tables import jobs, runs
 from store.transactions import Store
 
 ROOT = Path(__file__).parents[2]
@@ -95,9 +95,13 @@ class Process:
         return self.log.read_text(errors="replace")[-6000:]
 
     def finished_jobs(self) -> list[str]:
-        """Return the ids of the jobs that this worker trained to their end, as often as it did."""
+        """Return the ids of the jobs whose baselines this worker trained to their end, as often as it did."""
         lines = (json.loads(line) for line in self.log.read_text(errors="replace").splitlines() if line.startswith("{"))
-        return [line["job_id"] for line in lines if line["event"] == "job_left" and line["ending"] == "finished"]
+        return [
+            line["job_id"]
+            for line in lines
+            if line["event"] == "run_left" and line["ending"] == "finished" and line["kind"] == "baseline"
+        ]
 
     def children(self) -> list[int]:
         """Return the process ids of the pool's children."""
@@ -206,9 +210,10 @@ class System:
         wait_until(lambda: self.job(job_id).status == "training" and self.job(job_id).progress.step >= step, seconds)
 
     def worker_of(self, job_id: str, workers: list[Process]) -> tuple[Process, int]:
-        """Return the worker that holds a job, and the process id of the child that trains it."""
+        """Return a worker that holds a run of a job, and the process id of the child that trains it."""
         with self.store.reading() as reader:
-            name = reader.connection.execute(select(jobs.c.worker).where(jobs.c.id == job_id)).scalar_one()
+            held = select(runs.c.worker).where(runs.c.job_id == job_id, runs.c.status == "training").limit(1)
+            name = reader.connection.execute(held).scalar_one()
         child = int(name.rpartition(":")[2])
         return next(worker for worker in workers if child in worker.children()), child
 

@@ -71,7 +71,7 @@ def test_a_worker_is_asked_to_end(system: System, undisturbed: History):
     holder, _ = system.worker_of(job_id, workers)
     assert holder.terminate() < 8
     assert holder.popen.returncode == 0
-    assert holder.said_while_ending("release_job")
+    assert holder.said_while_ending("release_run")
     assert_trained_again(system, job_id, undisturbed)
     idle = second if holder is first else first
     assert idle.terminate() < 8

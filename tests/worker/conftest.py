@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from gradclinic.contract.parse import parse_spec
 from store.jobs import add_job
+from store.runs import baseline_of
 from store.settings import Settings
 from store.transactions import Store, Writer
 
@@ -55,5 +56,17 @@ def post_job(store: Store) -> Callable[[], str]:
     def post() -> str:
         with store.writing() as writer:
             return add_job(writer, document=DOCUMENT, spec=parse_spec(DOCUMENT), steps=120).id
+
+    return post
+
+
+@pytest.fixture
+def post_run(store: Store, post_job: Callable[[], str]) -> Callable[[], str]:
+    """Post a job, and return the id of what waits: its baseline's run."""
+
+    def post() -> str:
+        job_id = post_job()
+        with store.reading() as reader:
+            return baseline_of(reader, job_id).id
 
     return post

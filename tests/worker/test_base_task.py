@@ -12,13 +12,14 @@ from sqlalchemy.exc import OperationalError
 from gradclinic.contract.job import Job
 from gradclinic.errors import Fault, InvalidSpec, TrainingCancelled
 from store.jobs import find_job, request_cancel
-from store.queue import claim_job, sweep_expired
+from store.queue import sweep_expired
 from store.settings import Settings
 from store.transactions import Store
+from tests.attempts import claim_baseline
 from tests.worker.conftest import FlakyStore
 from worker.app import WorkerApp, make_app
 from worker.attempt import Attempt
-from worker.base_task import JobTask
+from worker.base_task import RunTask
 
 Function = Callable[[Attempt], None]
 Outcome = Callable[[Function], Job]
@@ -39,7 +40,7 @@ def job_after(app: WorkerApp, store: Store, post_job: Callable[[], str]) -> Outc
 
     def run(function: Function) -> Job:
         job_id = post_job()
-        app.task(name=f"test.{function.__name__}", base=JobTask, lazy=False, shared=False)(function)(job_id)
+        app.task(name=f"test.{function.__name__}", base=RunTask, lazy=False, shared=False)(function)(job_id)
         with store.reading() as reader:
             return find_job(reader, job_id)
 
@@ -113,7 +114,7 @@ def test_a_step_that_never_returns_loses_the_job_and_ends_its_process(
         assert stalled.wait(5)
         time.sleep(1.2 * settings.lease_seconds)
         with store.writing() as writer:
-            assert sweep_expired(writer, max_attempts=3) == [attempt.claim.job_id]
+            assert [run.job_id for run in sweep_expired(writer, max_attempts=3)] == [attempt.claim.job_id]
         assert attempt.should_stop
         raise TrainingCancelled("stopped")
 
@@ -166,8 +167,8 @@ def test_an_attempt_that_lost_its_lease_changes_nothing(job_after: Outcome, stor
         attempt.lease.close()  # as if the heartbeat could not get through
         time.sleep(1.2 * settings.lease_seconds)
         with store.writing() as writer:
-            assert sweep_expired(writer, max_attempts=3) == [attempt.claim.job_id]
-            assert claim_job(writer, attempt.claim.job_id, worker="other", lease_seconds=60) is not None
+            assert [run.job_id for run in sweep_expired(writer, max_attempts=3)] == [attempt.claim.job_id]
+            assert claim_baseline(writer, attempt.claim.job_id, worker="other", lease_seconds=60) is not None
         assert attempt.should_stop
         raise TrainingCancelled("stopped")
 
@@ -183,11 +184,11 @@ def test_a_database_outage_leaves_the_job_to_its_lease(job_after: Outcome):
 
 
 def test_a_message_for_nothing_is_dropped_quietly(app: WorkerApp, post_job: Callable[[], str], store: Store):
-    task = app.task(name="test.never", base=JobTask, lazy=False, shared=False)(never)
+    task = app.task(name="test.never", base=RunTask, lazy=False, shared=False)(never)
     task("no such job")
     job_id = post_job()
     with store.writing() as writer:
-        assert claim_job(writer, job_id, worker="other", lease_seconds=60) is not None
+        assert claim_baseline(writer, job_id, worker="other", lease_seconds=60) is not None
     task(job_id)
 
 

@@ -13,14 +13,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from gradclinic.history import CHUNK_STEPS, History, SignalTable
+from store.endings import end_cancelled
 from store.engine import FREE_PAGES_KEPT, give_back_space
 from store.histories import add_chunk
 from store.jobs import delete_job, find_job, list_jobs, request_cancel
-from store.queue import claim_job, end_cancelled
 from store.retention import PORTION
+from store.runs import baseline_of
 from store.settings import Settings
 from store.transactions import Store
 from store.workers import workers_seen
+from tests.attempts import claim_baseline
 from tests.worker.conftest import FlakyStore
 from worker.dispatcher import Dispatcher
 
@@ -28,11 +30,11 @@ from worker.dispatcher import Dispatcher
 class Sent(list[str]):
     """The ids sent so far."""
 
-    def wait_for(self, job_id: str, seconds: float = 5.0) -> bool:
+    def wait_for(self, run_id: str, seconds: float = 5.0) -> bool:
         deadline = time.monotonic() + seconds
-        while job_id not in self and time.monotonic() < deadline:
+        while run_id not in self and time.monotonic() < deadline:
             time.sleep(0.005)
-        return job_id in self
+        return run_id in self
 
 
 @pytest.fixture
@@ -61,32 +63,32 @@ def running(dispatcher: Dispatcher) -> Iterator[None]:
         dispatcher.join(5.0)
 
 
-def test_each_queued_job_is_sent_once(store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]):
+def test_each_queued_run_is_sent_once(store: Store, settings: Settings, sent: Sent, post_run: Callable[[], str]):
     dispatcher = make_dispatcher(store, settings, sent.append)
-    job_ids = [post_job() for _ in range(3)]
-    assert dispatcher.run_round() == job_ids
+    run_ids = [post_run() for _ in range(3)]
+    assert dispatcher.run_round() == run_ids
     assert dispatcher.run_round() == []
-    assert sent == job_ids
+    assert sent == run_ids
 
 
 def test_no_more_is_sent_than_there_is_room_for(
-    store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]
+    store: Store, settings: Settings, sent: Sent, post_run: Callable[[], str]
 ):
-    job_ids = [post_job() for _ in range(3)]
+    run_ids = [post_run() for _ in range(3)]
     assert make_dispatcher(store, settings, sent.append, room=0).run_round() == []
-    assert make_dispatcher(store, settings, sent.append, room=2).run_round() == job_ids[:2]
+    assert make_dispatcher(store, settings, sent.append, room=2).run_round() == run_ids[:2]
 
 
-def test_a_job_whose_message_was_lost_is_sent_again(
-    store: Store, settings: Settings, sent: Sent, post_job: Callable[[], str]
+def test_a_run_whose_message_was_lost_is_sent_again(
+    store: Store, settings: Settings, sent: Sent, post_run: Callable[[], str]
 ):
     soon = settings.model_copy(update={"reannounce_seconds": 0.1})
     dispatcher = make_dispatcher(store, soon, sent.append)
-    job_id = post_job()
+    run_id = post_run()
     dispatcher.run_round()
     time.sleep(0.15)
     dispatcher.run_round()
-    assert sent == [job_id, job_id]
+    assert sent == [run_id, run_id]
 
 
 def test_a_job_of_a_silent_worker_is_swept_up_and_sent(
@@ -94,11 +96,11 @@ def test_a_job_of_a_silent_worker_is_swept_up_and_sent(
 ):
     job_id = post_job()
     with store.writing() as writer:
-        claim_job(writer, job_id, worker="silent", lease_seconds=0.05)
+        claim_baseline(writer, job_id, worker="silent", lease_seconds=0.05)
     time.sleep(0.1)
     make_dispatcher(store, settings, sent.append).run_round()
-    assert sent == [job_id]
     with store.reading() as reader:
+        assert sent == [baseline_of(reader, job_id).id]
         assert find_job(reader, job_id).status == "queued"
 
 
@@ -111,7 +113,7 @@ def test_it_notes_that_its_worker_is_there(store: Store, settings: Settings, sen
 
 
 def test_it_survives_a_database_outage_and_says_so_once(
-    flaky_store: FlakyStore, settings: Settings, sent: Sent, post_job: Callable[[], str]
+    flaky_store: FlakyStore, settings: Settings, sent: Sent, post_run: Callable[[], str]
 ):
     rounds = threading.Semaphore(0)
     with (
@@ -120,27 +122,27 @@ def test_it_survives_a_database_outage_and_says_so_once(
     ):
         assert rounds.acquire(timeout=5)
         flaky_store.away = True
-        job_id = post_job()
-        assert not sent.wait_for(job_id, seconds=0.3)
+        run_id = post_run()
+        assert not sent.wait_for(run_id, seconds=0.3)
         flaky_store.away = False
-        assert sent.wait_for(job_id)
+        assert sent.wait_for(run_id)
         assert rounds.acquire(timeout=5)
     said = [line["event"] for line in logs]
     assert said.count("dispatcher_failed") == 1
     assert said.count("dispatcher_recovered") == 1
 
 
-def test_it_survives_a_broker_outage(store: Store, settings: Settings, post_job: Callable[[], str]):
+def test_it_survives_a_broker_outage(store: Store, settings: Settings, post_run: Callable[[], str]):
     soon = settings.model_copy(update={"reannounce_seconds": 0.1})
     sent, refusals = Sent(), [ConnectionError("no broker"), ConnectionError("no broker")]
 
-    def send(job_id: str) -> None:
+    def send(run_id: str) -> None:
         if refusals:
             raise refusals.pop()
-        sent.append(job_id)
+        sent.append(run_id)
 
     with running(make_dispatcher(store, soon, send)):
-        assert sent.wait_for(post_job())
+        assert sent.wait_for(post_run())
     assert refusals == []
 
 
@@ -181,7 +183,7 @@ def test_it_shrinks_the_file_after_a_deletion(
     path = Path(str(store.engine.url.database))
     before, job_id = path.stat().st_size, post_job()
     with store.writing() as writer:
-        held = claim_job(writer, job_id, worker="a-test", lease_seconds=60)
+        held = claim_baseline(writer, job_id, worker="a-test", lease_seconds=60)
         assert held is not None
         values = np.random.default_rng(0).normal(size=(CHUNK_STEPS, 10_000))
         subjects = tuple(f"layers.{place}" for place in range(10_000))

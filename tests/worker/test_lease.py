@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from store.claim import Claim
 from store.jobs import find_job, request_cancel
-from store.queue import Claim, claim_job, sweep_expired
+from store.queue import sweep_expired
 from store.transactions import Store
+from tests.attempts import claim_baseline
 from tests.worker.conftest import FlakyStore
 from worker.lease import Lease
 
@@ -16,7 +18,7 @@ SECONDS = 0.6
 
 def claim(store: Store, job_id: str) -> Claim:
     with store.writing() as writer:
-        held = claim_job(writer, job_id, worker="test", lease_seconds=SECONDS)
+        held = claim_baseline(writer, job_id, worker="test", lease_seconds=SECONDS)
     assert held is not None
     return held
 
@@ -32,7 +34,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 def sweep(store: Store) -> list[str]:
     with store.writing() as writer:
-        return sweep_expired(writer, max_attempts=3)
+        return [run.job_id for run in sweep_expired(writer, max_attempts=3)]
 
 
 def test_a_held_lease_outlives_its_length(store: Store, post_job: Callable[[], str]):

@@ -16,7 +16,7 @@ from gradclinic.files import Files
 from gradclinic.history import History
 from gradclinic.training import train
 from store.histories import read_history
-from store.queue import claim_job
+from tests.attempts import claim_baseline
 from tests.worker.conftest import DOCUMENT, FlakyStore
 from worker.attempt import Attempt
 from worker.lease import Lease
@@ -30,7 +30,7 @@ def attempt(flaky_store: FlakyStore, post_job: Callable[[], str]) -> Iterator[At
     job_id = post_job()
     lease = Lease(flaky_store, LEASE_SECONDS)
     with flaky_store.writing() as writer:
-        claim = claim_job(writer, job_id, worker="test", lease_seconds=LEASE_SECONDS)
+        claim = claim_baseline(writer, job_id, worker="test", lease_seconds=LEASE_SECONDS)
     assert claim is not None
     with lease.held(claim):
         yield Attempt(claim, lease, flaky_store, threading.Event(), time.monotonic() + 60, DEFAULT_LIMITS, Files())

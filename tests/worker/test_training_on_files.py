@@ -31,7 +31,7 @@ def train(settings_for: Callable[..., Settings], store: Store, tmp_path: Path) -
     app = make_app(settings_for(data_root=tmp_path / "root"))
 
     def run(data: dict[str, Any], **changes: Any) -> Job:
-        document = DOCUMENT | {"data": data, "training": {"steps": 10}} | changes
+        document = DOCUMENT | {"data": data, "training": {"steps": 10}, "verification": {"fixes": 0}} | changes
         with store.writing() as writer:
             job_id = add_job(writer, document=document, spec=parse_spec(document), steps=10).id
         app.tasks[TASK_TRAIN](job_id)

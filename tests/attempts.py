@@ -1,0 +1,39 @@
+"""What a worker does to a job in the database, without training: taking its runs up, and ending them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradclinic.contract.diagnosis import Diagnosis, Outcome
+from gradclinic.contract.job import JobError
+from gradclinic.history import RunFacts
+from store.claim import Claim
+from store.endings import fail_run, finish_job, finish_run
+from store.queue import claim_run
+from store.runs import baseline_of
+from store.transactions import Writer
+
+OUTCOME = Outcome(train_loss=1.0, val_loss=None, metric=None, steps=5)
+ERROR = JobError(type="out_of_memory", title="It broke.", detail="Use less.")
+
+
+def claim_baseline(writer: Writer, job_id: str, *, worker: str = "a-test", lease_seconds: float = 60.0) -> Claim | None:
+    """Take up a job's baseline, if it is to be had."""
+    return claim_run(writer, baseline_of(writer, job_id).id, worker=worker, lease_seconds=lease_seconds)
+
+
+def diagnosis_of(health: Any = "healthy", **more: Any) -> Diagnosis:
+    """Make a diagnosis."""
+    return Diagnosis(**({"health": health, "outcome": OUTCOME, "findings": []} | more))
+
+
+def end_baseline(writer: Writer, claim: Claim, health: Any = "healthy", **more: Any) -> None:
+    """End a baseline whose job has no fixes to prove, and the job with it."""
+    diagnosis = diagnosis_of(health, **more)
+    finish_run(writer, claim, facts=RunFacts(outcome=diagnosis.outcome), diagnosis=diagnosis)
+    finish_job(writer, claim.job_id, diagnosis)
+
+
+def fail_baseline(writer: Writer, claim: Claim, error: JobError = ERROR) -> None:
+    """End a baseline that could not be done, and its job with it."""
+    fail_run(writer, claim, error)

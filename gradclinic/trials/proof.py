@@ -76,7 +76,8 @@ class _Proof:
 
     def advance(self) -> Advance:
         proposed, verification = self.baseline.diagnosis.fixes, self.spec.verification
-        if not proposed or verification.fixes == 0:
+        # Where nothing was trained there is no outcome that a fix could better: its findings are predictions, and it a proposal.
+        if not proposed or verification.fixes == 0 or self.spec.training.is_preflight:
             return Advance((), self.baseline.diagnosis, 0)
         steps: list[Step] = []
         base, pool = self._arm(None), list(proposed)

@@ -86,11 +86,13 @@ $(BENCH_STAMP): pyproject.toml benchmarks/requirements.lock
 		--editable '.[torch,arrow,fast,lightning]' --group system wandb tensorboard mlflow
 	@touch $@
 
-# Another set of labelled cases, e.g. `make evaluate CASES=/path/to/cases`.
-CASES ?= cases
+# Another set of labelled cases, e.g. `make evaluate CASES=/path/to/cases`; without their small changes with PERTURB=0.
+CASES   ?= cases
+PERTURB ?= 1
 .PHONY: evaluate
-evaluate: $(STAMP) ## Train and judge the labelled cases; writes docs/evaluation.md (4 minutes)
-	$(BIN)/python -m tools.evaluation --cases $(CASES) --page docs/evaluation.md
+evaluate: $(STAMP) ## Train and judge the labelled cases; writes docs/evaluation.md (10 minutes)
+	$(BIN)/python -m tools.evaluation --cases $(CASES) $(if $(filter 0,$(PERTURB)),--unperturbed) --page docs/evaluation.md
+	$(BIN)/python -m tools.fix_evaluation --cases $(CASES) --page docs/evaluation-fixes.md
 
 .PHONY: audit
 audit: $(STAMP) ## Known vulnerabilities of what is pinned (asks the package index)

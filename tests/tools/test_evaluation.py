@@ -52,11 +52,11 @@ def test_an_interval_is_wilsons():
 
 
 def test_the_page_names_each_mistake_and_each_figure_that_was_missed():
-    page = write_page([RIGHT, BLIND, ALARMED], [], "make evaluate")
+    page = write_page([RIGHT, BLIND, ALARMED], [], [], "make evaluate")
     assert "missed dead_units; healthy instead of critical" in page
     assert "imagined overfitting: overfitting." in page
     assert page.count("MISSED") == 3
-    assert "MISSED" not in write_page([RIGHT], [], "make evaluate")
+    assert "MISSED" not in write_page([RIGHT], [], [], "make evaluate")
 
 
 def test_every_labelled_case_is_read():
@@ -72,7 +72,7 @@ def test_it_runs_on_a_folder_of_cases_and_trains_nothing_twice(tmp_path: Path):
     for name in ("ok-blobs", "zero-dropout1"):
         (folder / f"{name}.json").write_text((ROOT / "cases" / f"{name}.json").read_text())
     command = [
-        sys.executable, "-m", "tools.evaluation", "--cases", str(folder), "--seeds", "0", "--processes", "1",
+        sys.executable, "-m", "tools.evaluation", "--cases", str(folder), "--seeds", "0", "--processes", "1", "--unperturbed",
         "--cache", str(tmp_path / "kept"), "--page", str(tmp_path / "page.md"),
     ]  # fmt: skip
     for _ in range(2):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from tools.evaluation.case import read_cases
+from tools.evaluation.case import Labelled, read_cases
 from tools.evaluation.judging import recall, share_of
 from tools.evaluation.page import write_page
-from tools.evaluation.running import judge_all
+from tools.evaluation.running import judge_all, judge_perturbed
+from tools.evaluation.stability import Changed, changes_of, changes_of_clear, share_unturned
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,18 +33,31 @@ def main() -> int:
             flush=True,
         )
     print(f"recall {recall(judged)}, health right {share_of(judged, lambda one: one.is_health_right)}")
+    changed = [] if asked.unperturbed else _perturb(cases, asked)
+    if changed:
+        print(f"changes that left a clear case as it was {share_unturned(changes_of_clear(judged, changed))}")
     if asked.page is not None:
         ours = asked.cases.resolve() == ROOT / "cases"
         command = "make evaluate" if ours else f"make evaluate CASES={asked.cases.name}"
-        asked.page.write_text(write_page(judged, flips, command))
+        asked.page.write_text(write_page(judged, flips, changed, command))
         print(f"Written to {asked.page}.")
     return 0
+
+
+def _perturb(cases: Sequence[Labelled], asked: argparse.Namespace) -> list[Changed]:
+    changed = []
+    for one in judge_perturbed(changes_of(cases, asked.seeds), asked.cache, asked.processes):
+        changed.append(one)
+        if one.turned:
+            print(f"{len(changed):4} {one.case} seed {one.seed} {one.kind}: turned over", flush=True)
+    return changed
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.evaluation", description=__doc__)
     parser.add_argument("--cases", type=Path, default=ROOT / "cases", help="the folder of the cases")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--unperturbed", action="store_true", help="leave out the small changes of each case")
     parser.add_argument("--page", type=Path, help="where to write the page")
     parser.add_argument("--cache", type=Path, default=ROOT / "var" / "evaluation", help="where histories are kept")
     parser.add_argument("--processes", type=int, default=2)

@@ -5,12 +5,14 @@ Found by judging the same history again with the threshold multiplied, so that n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gradclinic.diagnosis import RULES, THRESHOLDS, diagnose
+from gradclinic.diagnosis import RULES, THRESHOLDS
+from gradclinic.diagnosis.case import Case
+from gradclinic.diagnosis.rule import Rule
 from gradclinic.history import History
 from tools.evaluation.case import Labelled
-from tools.evaluation.judging import Judged
 
 FACTORS: tuple[float, ...] = tuple(2.0 ** (step / 4) for step in range(1, 29))
 """By how much a threshold is moved either way: up to 128 times, in steps of a fifth."""
@@ -29,20 +31,27 @@ class Flip:
 
 def flips_of(case: Labelled, history: History) -> list[Flip]:
     """Return how far each threshold of each rule is from judging the case otherwise."""
-    fired = Judged(case, 0, diagnose(history)).fired
+    fired = {rule.id for rule in RULES if _fires(rule, history, {})}
     return [
-        Flip(rule.id, name, case.id, rule.id in fired, _nearest(case, history, rule.id, name, rule.id in fired))
+        Flip(rule.id, name, case.id, rule.id in fired, _nearest(history, rule, name, rule.id in fired))
         for rule in RULES
         for name in rule.thresholds
         if rule.id in fired or rule.id not in case.may
     ]
 
 
-def _nearest(case: Labelled, history: History, rule: str, name: str, fired: bool) -> float | None:
+def _nearest(history: History, rule: Rule, name: str, fired: bool) -> float | None:
     default = THRESHOLDS[name].default
     for factor in FACTORS:
         for moved in (factor, 1 / factor):
-            judged = Judged(case, 0, diagnose(history, {name: default * moved}))
-            if (rule in judged.fired) != fired:
+            if _fires(rule, history, {name: default * moved}) != fired:
                 return moved
     return None
+
+
+def _fires(rule: Rule, history: History, thresholds: Mapping[str, float]) -> bool:
+    """Say whether a rule warns; it alone is asked, for the others do not look at what it says."""
+    if any(signal not in history for signal in rule.signals):
+        return False
+    finding = rule.check(Case(history, thresholds))
+    return finding is not None and finding.severity != "info"

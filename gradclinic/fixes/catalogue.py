@@ -7,9 +7,10 @@ import re
 from gradclinic.contract.catalogue import FixInfo
 from gradclinic.fixes.candidate import FixModule
 
-APPLIES, CHANGES, FAILS, SOURCE = HEADINGS = (
+APPLIES, CHANGES, COSTS, FAILS, SOURCE = HEADINGS = (
     "When it applies",
     "What it changes",
+    "What it costs",
     "When it is known not to help",
     "Source",
 )
@@ -24,6 +25,7 @@ def describe(fix: FixModule) -> FixInfo:
         title=title,
         applies=sections[APPLIES],
         changes=sections[CHANGES],
+        costs=sections.get(COSTS, ""),
         fails=sections[FAILS],
         addresses=list(fix.ADDRESSES),
         references=references(fix),

@@ -35,3 +35,13 @@ def fell_by_short_steps(finding: Finding) -> bool:
     """Whether the loss fell, if not far, by steps that leave room for longer ones."""
     found = {evidence.signal: evidence.value for evidence in finding.evidence if evidence.value is not None}
     return found.get("loss_end_over_start", 1.0) < FALLING and found.get("update_ratio", 1.0) < SMALL_UPDATE_RATIO
+
+
+def is_through_time(finding: Finding) -> bool:
+    """Whether the gradient is lost, or grows, inside a recurrent layer from step to step of its sequence, not over depth."""
+    return any(evidence.signal == "time_gain" for evidence in finding.evidence)
+
+
+def evidence_of(finding: Finding, signal: str) -> float | None:
+    """Return the value of a piece of evidence; None where it is not there or not finite."""
+    return next((evidence.value for evidence in finding.evidence if evidence.signal == signal), None)

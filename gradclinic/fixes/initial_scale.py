@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gradclinic.contract.feedforward import Embedding
 from gradclinic.contract.initialization import Init, WeightInit
 from gradclinic.contract.naming import pointer
+from gradclinic.contract.spec import GraphModel
 from gradclinic.fixes.patch import Operation, set_value
-from gradclinic.fixes.posted import ACTIVATIONS, WEIGHTED, Place, Posted
+from gradclinic.fixes.posted import ACTIVATIONS, ATTENTION, RECURRENT, WEIGHTED, Place, Posted
 
 ZEROS = {"type": "zeros_"}
+ORTHOGONAL = {"weight": {"type": "orthogonal_"}, "bias": ZEROS}
+PYTORCHS_OWN = Init(weight=None, bias=None)
+"""An empty `init` of a layer: the model's does not count for it."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +67,30 @@ def fits(init: Init | None, scheme: Scheme, *, default_fits: bool) -> bool:
 
 
 def misfits(posted: Posted, scheme: Scheme, *, default_fits: bool) -> list[Place]:
-    """Return the layers whose own `init` does not have the scheme's scale."""
-    return [
-        place
-        for place in posted.places.values()
-        if isinstance(place.layer, WEIGHTED)
-        and place.layer.init is not None
-        and not fits(place.layer.init, scheme, default_fits=default_fits)
-    ]
+    """Return the layers whose own `init` does not have the scheme's scale, or what they need in its stead."""
+    found = []
+    for place in posted.places.values():
+        init = getattr(place.layer, "init", None)
+        if isinstance(place.layer, RECURRENT):
+            is_misfit = init is not None and not _is_orthogonal(init)
+        elif isinstance(place.layer, (*ATTENTION, Embedding)):
+            is_misfit = init is not None and init != PYTORCHS_OWN
+        else:
+            is_misfit = isinstance(place.layer, WEIGHTED) and init is not None
+            is_misfit = is_misfit and not fits(init, scheme, default_fits=default_fits)
+        if is_misfit:
+            found.append(place)
+    return found
 
 
 def initialize(posted: Posted, scheme: Scheme, *, default_fits: bool = False) -> list[Operation]:
     """Return the operations that give every layer the scheme's weights, and zero biases.
 
-    A layer's own `init` is removed where it does not fit, so that the model's counts for it.
+    A layer's own `init` is removed where it does not fit, so that the model's counts for it. Recurrent layers get orthogonal
+    weights; attention and embeddings, whose scale the scheme is not made for, keep PyTorch's own start by an empty `init`.
     """
+    if isinstance(posted.spec.model, GraphModel):
+        return set_value(posted.document, ("model", "init"), {"weight": dict(scheme.weight), "bias": dict(ZEROS)})
     operations: list[Operation] = []
     init = posted.spec.model.init
     if init is None:
@@ -85,9 +100,33 @@ def initialize(posted: Posted, scheme: Scheme, *, default_fits: bool = False) ->
         if init.weight is None or not _has_scale_of(init.weight, scheme):
             operations += set_value(posted.document, ("model", "init", "weight"), dict(scheme.weight))
         operations += set_value(posted.document, ("model", "init", "bias"), dict(ZEROS))
+    operations += orthogonal(posted)
+    for place in posted.places.values():
+        if isinstance(place.layer, (*ATTENTION, Embedding)) and getattr(place.layer, "init", None) != PYTORCHS_OWN:
+            operations.append({"op": "add", "path": pointer(*place.keys, "init"), "value": {}})
     for place in misfits(posted, scheme, default_fits=default_fits):
-        operations.append({"op": "remove", "path": pointer(*place.keys, "init")})
+        if not isinstance(place.layer, (*RECURRENT, *ATTENTION, Embedding)):
+            operations.append({"op": "remove", "path": pointer(*place.keys, "init")})
     return operations
+
+
+def orthogonal(posted: Posted) -> list[Operation]:
+    """Return the operations that start every recurrent layer with orthogonal weights and zero biases.
+
+    Multiplied by itself step after step, an orthogonal matrix neither shrinks nor grows a gradient (Saxe et al. 2014).
+    """
+    return [
+        {"op": "add", "path": pointer(*place.keys, "init"), "value": copy.deepcopy(ORTHOGONAL)}
+        for place in posted.places.values()
+        if isinstance(place.layer, RECURRENT) and not _is_orthogonal(getattr(place.layer, "init", None))
+    ]
+
+
+def _is_orthogonal(init: Init | None) -> bool:
+    if init is None or init.weight is None:
+        return False
+    has_calm_bias = init.bias is None or init.bias.type == "zeros_"
+    return has_calm_bias and init.weight.type == "orthogonal_" and init.weight.gain == 1.0
 
 
 def _scheme_of(activation: str) -> Scheme:

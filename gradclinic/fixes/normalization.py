@@ -1,62 +1,99 @@
 """Normalise what each hidden layer gives, before its activation.
 
 When it applies:
-    A gradient that vanishes or explodes with depth, values that are not finite, or a loss that does not fall, in a model
-    with hidden layers that no normalization follows.
+    A gradient that vanishes or explodes with depth, units that saturate or die, inputs of another size, weights that start too large,
+    values that are not finite, or a loss that does not fall, in a model with hidden layers that no normalization follows.
 
 What it changes:
-    BatchNorm1d after each hidden Linear that has none before the next; LayerNorm where the batches are smaller than
-    eight, whose statistics are too noisy, or where the samples are more than vectors. Never after the output layer.
+    A batch normalization after each hidden Linear and convolution that has none before the next, and their biases go: it would take
+    them away again. Where batches are smaller than eight, whose statistics are too noisy, LayerNorm and GroupNorm; LayerNorm where
+    samples are sequences. Never after the output layer.
+
+What it costs:
+    Two parameters a channel, and about a quarter more time a step.
 
 When it is known not to help:
-    When the model has no hidden layer, or when the learning rate itself is far too high. Batch normalization makes
-    gradients grow with depth at initialization: chains of fifty layers need shortcuts as well.
+    When the model has no hidden layer, or when the learning rate itself is far too high. Against a gradient that is lost through
+    time, inside a recurrent layer. Batch normalization makes gradients grow with depth at initialization: chains of fifty layers need
+    shortcuts as well.
 
 Source:
     - Ioffe & Szegedy 2015, Batch normalization, arXiv:1502.03167
     - Ba, Kiros & Hinton 2016, Layer normalization, arXiv:1607.06450
+    - Wu & He 2018, Group normalization, arXiv:1803.08494
     - Yang et al. 2019, A mean field theory of batch normalization, arXiv:1902.08129
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
 from gradclinic.contract.feedforward import Linear
 from gradclinic.contract.layers import AnyLayer, Repeat
-from gradclinic.contract.naming import pointer
 from gradclinic.fixes.candidate import Candidate
-from gradclinic.fixes.normalizer import MIN_FEATURES, fitting_normalization
-from gradclinic.fixes.posted import NORMALIZATIONS, WEIGHTED, Keys, Layers, Place, Posted, held_layers
+from gradclinic.fixes.edits import Edits
+from gradclinic.fixes.evidence import is_through_time
+from gradclinic.fixes.normalizer import fitting_normalization
+from gradclinic.fixes.posted import (
+    CONVOLUTIONS,
+    NORMALIZATIONS,
+    RECURRENT,
+    WEIGHTED,
+    Keys,
+    Layers,
+    Place,
+    Posted,
+    held_layers,
+)
+from gradclinic.fixes.shapes import leaf_output
 
 KIND: FixKind = "normalization"
-ADDRESSES: tuple[RuleId, ...] = ("vanishing_gradient", "exploding_gradient", "non_finite", "loss_not_decreasing")
+ADDRESSES: tuple[RuleId, ...] = (
+    "vanishing_gradient", "exploding_gradient", "non_finite", "loss_not_decreasing", "saturated_activations", "dead_units",
+    "unnormalized_input", "poor_initialization",
+)  # fmt: skip
+
+NORMALIZED = (Linear, *CONVOLUTIONS, *RECURRENT)
+"""The layers that a normalization can follow; attention has its own around it, by custom."""
 
 
-def propose(posted: Posted, finding: Finding) -> list[Candidate]:  # noqa: ARG001 - every fix module has one signature
-    """Propose one kind of normalization for all hidden layers that have none."""
-    normalized = set(_followed_by_normalization(posted.layers, ("model", "layers")))
-    bare = [place for place in _hidden_linears(posted) if place.keys not in normalized]
-    type_ = fitting_normalization(posted, (shape for place in bare for shape in place.inputs))
-    if type_ == "LayerNorm":
-        bare = [place for place in bare if isinstance(place.layer, Linear) and place.layer.out_features >= MIN_FEATURES]
-    if not bare:
+def propose(posted: Posted, finding: Finding) -> list[Candidate]:
+    """Propose a normalization for all hidden layers that have none."""
+    if is_through_time(finding):
         return []
-    # From the back: an insertion shifts what stands behind it in the same list.
-    patch = [
-        {"op": "add", "path": pointer(*place.keys[:-1], place.index + 1), "value": {"type": type_}}
-        for place in sorted(bare, key=lambda place: place.keys, reverse=True)
-    ]
+    normalized = set(_followed_by_normalization(posted.layers, ("model", "layers")))
+    edits, added = Edits(), {}
+    for place in posted.hidden(NORMALIZED):
+        value = None if place.is_in_shortcut or place.keys in normalized else _normalization_after(posted, place)
+        if value is None:
+            continue
+        added[place.layer.type] = value["type"]
+        edits.insert_after(place.keys, value)
+        # A batch normalization subtracts the mean of each channel, and with it whatever bias was added.
+        if value["type"].startswith("BatchNorm") and getattr(place.layer, "bias", False):
+            edits.set((*place.keys, "bias"), value=False)
+    if not added:
+        return []
+    types = sorted(set(added.values()))
     why = (
-        f"{type_} brings what each hidden layer gives back to mean 0 and variance 1, so that neither the signal nor its "
-        "gradient shrinks or grows by the scale of the weights, and saturating activations stay near their steepest part."
+        f"{' and '.join(types)} brings what each hidden layer gives back to mean 0 and variance 1, so that neither the signal "
+        "nor its gradient shrinks or grows by the scale of the weights, and saturating activations stay near their steepest part."
     )
-    return [Candidate(f"normalization-{type_.lower()}", f"Insert {type_} after each hidden Linear", patch, why)]
+    title = "Insert " + " and ".join(f"{type_} after each hidden {layer}" for layer, type_ in added.items())
+    slug = f"normalization-{'-'.join(types).lower()}"
+    return [Candidate(slug, title, edits.operations(), why)]
 
 
-def _hidden_linears(posted: Posted) -> list[Place]:
-    return [place for place in posted.hidden(WEIGHTED) if not place.is_in_shortcut]
+def _normalization_after(posted: Posted, place: Place) -> dict[str, Any] | None:
+    layer = place.layer
+    if isinstance(layer, Linear):
+        return fitting_normalization(posted, layer, place.inputs, layer.out_features)
+    if isinstance(layer, CONVOLUTIONS):
+        return fitting_normalization(posted, layer, place.inputs, layer.out_channels)
+    outputs = [leaf_output(layer, shape) for shape in place.inputs]
+    return fitting_normalization(posted, layer, place.inputs, outputs[0][-1] if outputs and outputs[0] else None)
 
 
 def _followed_by_normalization(layers: Layers, keys: Keys) -> Iterator[Keys]:
@@ -75,6 +112,7 @@ def _main_road(layers: Layers, keys: Keys) -> Iterator[tuple[Keys, AnyLayer]]:
     for index, layer in enumerate(layers):
         here = (*keys, index)
         yield here, layer
-        for held, where in [(held, where) for where, held in held_layers(layer, here)][:1]:
+        roads = [(held, where) for where, held in held_layers(layer, here) if "shortcut" not in where[-1:]]
+        for held, where in roads:
             for _ in range(min(layer.times, 2) if isinstance(layer, Repeat) else 1):
                 yield from _main_road(held, where)

@@ -87,6 +87,13 @@ class Posted:
         """The model's layers; none of a graph, whose inside no patch of a spec can change."""
         return () if isinstance(self.spec.model, GraphModel) else self.spec.model.layers
 
+    def raw(self, keys: Keys) -> Any:
+        """Return what stands at these keys of the document, as it was posted."""
+        here: Any = self.document
+        for key in keys:
+            here = here[key]
+        return here
+
     def hidden(self, types: tuple[type, ...]) -> list[Place]:
         """Return the places of these types that stand before the output layer."""
         return [place for place in self.places.values() if place.role == "hidden" and isinstance(place.layer, types)]

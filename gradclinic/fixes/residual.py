@@ -1,15 +1,20 @@
 """Lead the signal around each block, so that the gradient arrives undamped.
 
 When it applies:
-    A vanishing gradient in a model with at least two blocks whose output has the shape of their input.
+    A vanishing gradient in a model with at least two blocks (weights and an activation) in a row, of linear, convolutional or
+    recurrent layers.
 
 What it changes:
     The layers that a `Repeat` repeats become a Residual; where its first turn changes the size, that turn is put before
-    it, as it is. Elsewhere each Linear with what follows it becomes a Residual of its own, where the sizes match. Where many
+    it, as it is. Elsewhere each layer with weights and what follows it becomes a Residual of its own; where it changes the size, with a
+    projection as its shortcut, a linear layer or a convolution of 1. The first block stays as it is. Where many
     blocks would be summed whose activation is unbounded, each gets a normalization in front, which keeps the sum in bounds.
 
+What it costs:
+    An addition a block; a projection has as many parameters as a linear layer of its sizes.
+
 When it is known not to help:
-    Against a gradient that explodes: a sum grows further. Where every block has another size, it does not apply.
+    Against a gradient that explodes: a sum grows further. Against one that is lost through time, inside a recurrent layer.
 
 Source:
     - He et al. 2016, Deep residual learning for image recognition, arXiv:1512.03385
@@ -20,17 +25,30 @@ Source:
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
-from gradclinic.contract.layers import Combinator, Repeat, Residual, Sequential
+from gradclinic.contract.feedforward import Linear
+from gradclinic.contract.layers import Parallel, Repeat, Sequential
 from gradclinic.contract.naming import pointer
+from gradclinic.fixes.blocks import Block, blocks_in, has_road, keeps_shapes, transforms, without_groups
 from gradclinic.fixes.candidate import Candidate
+from gradclinic.fixes.evidence import is_through_time
 from gradclinic.fixes.normalizer import fitting_normalization
 from gradclinic.fixes.patch import Operation
-from gradclinic.fixes.posted import ACTIVATIONS, NORMALIZATIONS, WEIGHTED, Keys, Layers, Place, Posted, output_shape
+from gradclinic.fixes.posted import (
+    CONVOLUTIONS,
+    NORMALIZATIONS,
+    WEIGHTED,
+    Keys,
+    Layers,
+    Place,
+    Posted,
+    held_layers,
+    output_shape,
+)
+from gradclinic.fixes.shapes import Known
 
 KIND: FixKind = "residual"
 ADDRESSES: tuple[RuleId, ...] = ("vanishing_gradient",)
@@ -49,8 +67,10 @@ BOUNDED = frozenset({"Sigmoid", "Hardsigmoid", "Tanh", "Hardtanh", "Softsign", "
 """Activations of a bounded range: a block with one adds no more to the sum the larger its input is."""
 
 
-def propose(posted: Posted, finding: Finding) -> list[Candidate]:  # noqa: ARG001 - every fix module has one signature
-    """Propose to wrap all blocks that keep their shape."""
+def propose(posted: Posted, finding: Finding) -> list[Candidate]:
+    """Propose to wrap all blocks but the first, which fits the data to the model."""
+    if is_through_time(finding):
+        return []
     bare = _Wrapping(posted)
     bare.wrap_blocks(posted.layers, ("model", "layers"))
     if bare.blocks < MIN_BLOCKS:
@@ -76,47 +96,67 @@ class _Wrapping:
     blocks: int = 0
 
     def wrap_blocks(self, layers: Layers, keys: Keys) -> None:
+        blocks = {block.place.index: block for block in blocks_in(self.posted, layers, keys)}
         for index in reversed(range(len(layers))):
             place = self.posted.places[*keys, index]
             match place.layer:
                 case Repeat() as repeat:
                     if not self._wrap_turns(place, repeat):
                         self.wrap_blocks(repeat.layers, (*place.keys, "layers"))
-                case Sequential() as group:
-                    self.wrap_blocks(group.layers, (*place.keys, "layers"))
-                case _ if isinstance(place.layer, WEIGHTED) and place.role == "hidden":
-                    self._wrap_siblings(place, layers)
+                case Sequential() | Parallel():
+                    for where, held in reversed(list(held_layers(place.layer, place.keys))):
+                        self.wrap_blocks(held, where)
+                case _ if index in blocks:
+                    self._wrap_siblings(blocks[index])
 
-    def _wrap_siblings(self, place: Place, layers: Layers) -> None:
-        """Wrap a layer with weights and what follows it, up to the next such layer or combinator."""
-        first = place.index
-        end = first + 1
-        while end < len(layers) and not isinstance(layers[end], (*WEIGHTED, Combinator)):
-            end += 1
-        block = layers[first:end]
-        if not (_is_worth_a_road(block) and _keeps_shapes(block, place)):
+    def _wrap_siblings(self, block: Block) -> None:
+        """Wrap a layer with weights and what follows it, with a projection where it changes the size."""
+        shortcut = None if block.keeps_shapes else self._projection(block)
+        is_worth_it = transforms(block.layers) and not has_road(block.layers)
+        if not is_worth_it or (shortcut is None and not block.keeps_shapes):
             return
-        siblings = self._raw(place.keys[:-1])
-        for index in reversed(range(first + 1, end)):
-            self.operations.append({"op": "remove", "path": pointer(*place.keys[:-1], index)})
-        self.operations.append(
-            {"op": "replace", "path": pointer(*place.keys), "value": self._residual(siblings[first:end], block, place)}
-        )
+        place, wrapped = block.place, self._residual(block.raw(self.posted), block.layers, block.place)
+        if shortcut is not None:
+            wrapped["shortcut"] = shortcut
+        for index in reversed(range(place.index + 1, block.end)):
+            self.operations.append({"op": "remove", "path": pointer(*block.list_keys, index)})
+        self.operations.append({"op": "replace", "path": pointer(*place.keys), "value": wrapped})
         self.blocks += place.turns
+
+    def _projection(self, block: Block) -> list[dict[str, Any]] | None:
+        """Return the shortcut of a block that changes the size; None for the first of the model, and where none fits."""
+        first = next(place for place in self.posted.places.values() if isinstance(place.layer, WEIGHTED))
+        if block.shapes is None or first == block.place:
+            return None
+        arrived, left = block.shapes
+        if isinstance(block.place.layer, CONVOLUTIONS):
+            steps = _steps(arrived, left)
+            if steps is None:
+                return None
+            kind = f"Conv{len(steps)}d"
+            norms = [{"type": layer.type} for layer in block.layers if layer.type == f"BatchNorm{len(steps)}d"]
+            projection = {"type": kind, "out_channels": left[0], "kernel_size": 1, "stride": steps, "bias": False}
+            return [projection, *norms[:1]]
+        if arrived[:-1] != left[:-1] or not arrived:
+            return None
+        return [{"type": Linear.__name__, "out_features": left[-1], "bias": False}]
 
     def _wrap_turns(self, place: Place, repeat: Repeat) -> bool:
         """Wrap the layers of a `Repeat`, if they are one block; say whether that settles it."""
-        if any(isinstance(layer, Residual) for layer in repeat.layers):
+        if has_road(repeat.layers):
             return True
-        if place.role != "hidden" or not _is_worth_a_road(repeat.layers):
+        is_one_block = transforms(repeat.layers) and not any(
+            isinstance(layer, Repeat) for layer in without_groups(repeat.layers)
+        )
+        if place.role != "hidden" or not is_one_block:
             return False
-        body = self._raw((*place.keys, "layers"))
+        body = self.posted.raw((*place.keys, "layers"))
         wrapped = {
             "op": "replace",
             "path": pointer(*place.keys, "layers"),
             "value": [self._residual(body, repeat.layers, place)],
         }
-        if _keeps_shapes(repeat.layers, place):
+        if keeps_shapes(repeat.layers, place.inputs):
             self.operations.append(wrapped)
             self.blocks += place.turns * repeat.times
             return True
@@ -124,51 +164,39 @@ class _Wrapping:
             return False
         times = {"op": "replace", "path": pointer(*place.keys, "times"), "value": repeat.times - 1}
         self.operations += [times, wrapped]
-        for layer in reversed(self._first_turn(place, body)):
+        for layer in reversed(first_turn(self.posted, place)):
             self.operations.append({"op": "add", "path": pointer(*place.keys), "value": layer})
         self.blocks += place.turns * (repeat.times - 1)
         return True
 
-    def _first_turn(self, place: Place, body: list[Any]) -> list[Any]:
-        """Return the layers of the first turn, as a group if their names are taken where they come to stand."""
-        taken = {sibling.get("name") for sibling in self._raw(place.keys[:-1])} - {None}
-        names = {layer.get("name") for layer in body}
-        return [{"type": "Sequential", "layers": copy.deepcopy(body)}] if names & taken else copy.deepcopy(body)
-
     def _residual(self, raw: list[Any], block: Layers, place: Place) -> dict[str, Any]:
-        types = {layer.type for layer in _without_groups(block)}
-        normalized = any(isinstance(layer, NORMALIZATIONS) for layer in _without_groups(block))
+        flat = list(without_groups(block))
+        normalized = any(isinstance(layer, NORMALIZATIONS) for layer in flat)
         front: list[Any] = []
-        if self.normalize and not normalized and not types & BOUNDED:
-            front = [{"type": fitting_normalization(self.posted, place.inputs)}]
+        if self.normalize and not normalized and not {layer.type for layer in flat} & BOUNDED:
+            weights = next(layer for layer in flat if isinstance(layer, WEIGHTED))
+            # From the second turn on it is what the block gives that arrives.
+            arriving = output_shape(block, next(iter(place.inputs))) if isinstance(place.layer, Repeat) else None
+            arriving = arriving or next(iter(place.inputs))
+            channels = arriving[0 if isinstance(weights, CONVOLUTIONS) else -1] if arriving else None
+            norm = fitting_normalization(self.posted, weights, place.inputs, channels)
+            front = [norm] if norm else []
         return {"type": "Residual", "layers": [*front, *copy.deepcopy(raw)]}
 
-    def _raw(self, keys: Iterable[str | int]) -> list[Any]:
-        """Return the list of layers at these keys as it was posted."""
-        here: Any = self.posted.document
-        for key in keys:
-            here = here[key]
-        layers: list[Any] = here
-        return layers
+
+def first_turn(posted: Posted, place: Place) -> list[Any]:
+    """Return the layers of a `Repeat`'s first turn, as a group if their names are taken where they come to stand before it."""
+    body = posted.raw((*place.keys, "layers"))
+    taken = {sibling.get("name") for sibling in posted.raw(place.keys[:-1])} - {None}
+    names = {layer.get("name") for layer in body}
+    return [{"type": "Sequential", "layers": copy.deepcopy(body)}] if names & taken else copy.deepcopy(body)
 
 
-def _is_worth_a_road(layers: Layers) -> bool:
-    """Whether these are one block: weights and an activation, with no road around or repetition among them."""
-    flat = list(_without_groups(layers))
-    has_weights, has_activation = (any(isinstance(layer, types) for layer in flat) for types in (WEIGHTED, ACTIVATIONS))
-    return has_weights and has_activation and not any(isinstance(layer, Repeat | Residual) for layer in flat)
-
-
-def _without_groups(layers: Layers) -> Iterable[Any]:
-    for layer in layers:
-        if isinstance(layer, Sequential):
-            yield from _without_groups(layer.layers)
-        else:
-            yield layer
-
-
-def _keeps_shapes(layers: Layers, place: Place) -> bool:
-    return all(shape is not None and output_shape(layers, shape) == shape for shape in place.inputs)
+def _steps(arrived: Known, left: Known) -> list[int] | None:
+    """Return the stride with which a convolution of 1 makes the sizes of `left`; None where none does."""
+    steps = [-(-size // to) for size, to in zip(arrived[1:], left[1:], strict=True)]
+    fits = all((size - 1) // step + 1 == to for size, step, to in zip(arrived[1:], steps, left[1:], strict=True))
+    return steps if fits else None
 
 
 def _settles(layers: Layers, place: Place) -> bool:

@@ -1,0 +1,163 @@
+"""Bring the output layer and the loss together, and let rare classes count.
+
+When it applies:
+    An activation after the last layer that the loss has built in, or whose range does not hold the answers; a loss that gets
+    something else than it takes; a loss of distances on classes; classes of very different frequency.
+
+What it changes:
+    What stands behind the last layer with weights: it is left out before losses of logits and of distances, and becomes
+    LogSoftmax before those of log probabilities. BCELoss becomes BCEWithLogitsLoss without a Sigmoid, which is more exact. A loss of
+    distances on classes becomes CrossEntropyLoss, with an output for each class. For class imbalance, the loss weighs each class
+    by the inverse of its share of the rows.
+
+What it costs:
+    Nothing. The losses before and after are on different scales; compare the metric. Weighing rare classes trades errors on
+    frequent classes for fewer on rare ones.
+
+When it is known not to help:
+    Where the activation at the end holds all answers and the loss takes it. Class weights change little once the training
+    data are fitted perfectly.
+
+Source:
+    - Goodfellow, Bengio & Courville 2016, Deep Learning, section 6.2.2 (output units and their losses)
+    - PyTorch's documentation of CrossEntropyLoss and BCEWithLogitsLoss
+    - Golik, Doetsch & Ney 2013, Cross-entropy vs. squared error training
+    - King & Zeng 2001, Logistic regression in rare events data (weights by inverse frequency)
+    - Byrd & Lipton 2019, What is the effect of importance weighting in deep learning?, arXiv:1812.03372
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
+from gradclinic.contract.feedforward import Linear
+from gradclinic.contract.naming import pointer
+from gradclinic.fixes.candidate import Candidate
+from gradclinic.fixes.patch import Operation, set_value
+from gradclinic.fixes.posted import Place, Posted
+from gradclinic.fixes.tail import LOG_SOFTMAX, activations_after_the_last_layer, remove_layers, renamed
+
+KIND: FixKind = "loss"
+ADDRESSES: tuple[RuleId, ...] = (
+    "loss_mismatch", "misplaced_activation", "training_error", "class_imbalance", "zero_gradient", "non_finite",
+    "loss_not_decreasing",
+)  # fmt: skip
+
+TAKE_LOG_PROBABILITIES = frozenset({"NLLLoss", "KLDivLoss"})
+MEASURE_DISTANCES = frozenset({"MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"})
+GIVE_PROBABILITIES = frozenset({"Sigmoid", "Hardsigmoid", "Softmax"})
+ONE_SIDED = frozenset({"ReLU", "ReLU6", "Softplus", "Exp", "Sigmoid", "Hardsigmoid", "Softmax"})
+"""Activations that cut off answers; of those that are not here a regression can reach all or most numbers."""
+
+FURTHEST = 100.0
+"""The largest weight of a class over the smallest: beyond it a step on a rare row is as large as a hundred others together."""
+
+
+def propose(posted: Posted, finding: Finding) -> list[Candidate]:
+    """Propose the one output and loss that belong together, or weights for the classes."""
+    if finding.rule == "class_imbalance":
+        return _weighted_classes(posted)
+    loss, tail = posted.spec.loss.type, activations_after_the_last_layer(posted)
+    kinds = [place.layer.type for place in tail]
+    if loss in {"CrossEntropyLoss", "BCEWithLogitsLoss"}:
+        wrong = [place for place in tail if place.layer.type != "LogSoftmax" or len(tail) > 1]
+        return [_without(posted, wrong, f"{loss} has its own, and takes what comes before it")] if wrong else []
+    if loss in TAKE_LOG_PROBABILITIES:
+        is_fit = kinds in (["LogSoftmax"], ["LogSigmoid"])
+        return [] if is_fit else [_log_softmax(posted, tail)]
+    if loss == "BCELoss":
+        return [] if kinds and kinds[-1] in GIVE_PROBABILITIES else [_with_logits(posted, tail)]
+    if loss in MEASURE_DISTANCES:
+        return _of_distances(posted, finding, tail)
+    return []
+
+
+def _of_distances(posted: Posted, finding: Finding, tail: list[Place]) -> list[Candidate]:
+    raw = posted.spec.data.raw_facts()
+    if raw is not None and raw.classes is not None:
+        return _of_classes(posted, raw.classes, tail)
+    wrong = tail if finding.rule == "loss_mismatch" else [place for place in tail if place.layer.type in ONE_SIDED]
+    return [_without(posted, wrong, "a regression has to be able to answer any number")] if wrong else []
+
+
+def _without(posted: Posted, wrong: list[Place], reason: str) -> Candidate:
+    named = " and ".join(dict.fromkeys(place.layer.type for place in wrong))
+    why = f"{named} behind the last layer squeezes or cuts off what it says, and passes back little gradient or none; {reason}."
+    slug = f"loss-without-{named.lower().replace(' and ', '-')}"
+    return Candidate(slug, f"Leave out the {named} after the last layer", remove_layers(posted, wrong), why)
+
+
+def _log_softmax(posted: Posted, tail: list[Place]) -> Candidate:
+    loss = posted.spec.loss.type
+    if tail:
+        *before, last = tail
+        patch: list[Operation] = [
+            {"op": "replace", "path": pointer(*last.keys), "value": renamed(LOG_SOFTMAX, last)},
+            *remove_layers(posted, before),
+        ]
+    else:
+        patch = [{"op": "add", "path": "/model/layers/-", "value": dict(LOG_SOFTMAX)}]
+    why = f"{loss} takes logarithms of probabilities, which LogSoftmax makes; of other numbers it has no minimum to go to."
+    return Candidate("loss-log-softmax", f"End with LogSoftmax, as {loss} expects", patch, why)
+
+
+def _with_logits(posted: Posted, tail: list[Place], **keywords: Any) -> Candidate:
+    value: dict[str, Any] = {"type": "BCEWithLogitsLoss", **keywords}
+    if posted.spec.loss.reduction != "mean":
+        value["reduction"] = posted.spec.loss.reduction
+    patch: list[Operation] = [*remove_layers(posted, tail), {"op": "replace", "path": "/loss", "value": value}]
+    why = (
+        "BCELoss takes probabilities and raises an error, or has no gradient, for other numbers; BCEWithLogitsLoss takes "
+        "whatever the last layer gives, and is more exact where it is large."
+    )
+    return Candidate("loss-bce-with-logits", "Use BCEWithLogitsLoss on the last layer's own output", patch, why)
+
+
+def _of_classes(posted: Posted, classes: int, tail: list[Place]) -> list[Candidate]:
+    """Propose the cross entropy, with an output for each class."""
+    output = posted.output
+    if output is None:
+        return []
+    last = [place for place in posted.places.values() if place.role == "output" and isinstance(place.layer, Linear)]
+    patch: list[Operation] = []
+    if output[-1] != classes:
+        if len(last) != 1 or last[0].turns != 1 or output != (1,):
+            return []
+        patch.append({"op": "replace", "path": pointer(*last[0].keys, "out_features"), "value": classes})
+    value: dict[str, Any] = {"type": "CrossEntropyLoss"}
+    if posted.spec.loss.reduction != "mean":
+        value["reduction"] = posted.spec.loss.reduction
+    patch += [{"op": "replace", "path": "/loss", "value": value}, *remove_layers(posted, tail)]
+    why = (
+        f"{posted.spec.loss.type} measures distances, and the targets are classes: the further an answer is off, the weaker is "
+        "the gradient that a squashed output passes back. The cross entropy's is as large as the error."
+    )
+    return [Candidate("loss-cross-entropy", "Use CrossEntropyLoss for the classes", patch, why)]
+
+
+def _weighted_classes(posted: Posted) -> list[Candidate]:
+    """Propose weights by the inverse share of each class, where the shares are known and the loss can weigh."""
+    shares, loss = posted.measured.class_shares, posted.spec.loss
+    known = [share for share in shares if share > 0]
+    if len(known) < 2:
+        return []
+    why = (
+        "Each class counts for as much as any other in the loss, however few rows it has. Errors on the frequent classes "
+        "become more, those on the rare ones fewer."
+    )
+    if loss.type in {"CrossEntropyLoss", "NLLLoss"}:
+        if getattr(loss, "weight", None) is not None:
+            return []
+        weights = [1 / (len(known) * share) if share > 0 else 1.0 for share in shares]
+        lightest = min(weights)
+        value: Any = [float(f"{min(weight, FURTHEST * lightest):.3g}") for weight in weights]
+        patch = set_value(posted.document, ("loss", "weight"), value)
+    elif loss.type == "BCEWithLogitsLoss" and len(shares) == 2:
+        if loss.pos_weight is not None:
+            return []
+        ratio = shares[0] / shares[1] if shares[1] else 1.0
+        patch = set_value(posted.document, ("loss", "pos_weight"), float(f"{min(ratio, FURTHEST):.3g}"))
+    else:
+        return []
+    return [Candidate("loss-class-weights", "Weigh each class by the inverse of its share of the rows", patch, why)]

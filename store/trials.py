@@ -45,8 +45,10 @@ def open_proof(writer: Writer, job_id: str) -> Proof | None:
     baseline = next((row.result for row in rows if row.kind == "baseline"), None)
     if baseline is None:
         return None
-    ended = tuple((trial_from(row, posted), _came_of(row)) for row in rows if row.kind == "trial")
-    return Proof(posted, TrialResult.model_validate_json(baseline), ended, bool(job.cancel_requested))
+    # One that was cancelled has shown nothing.
+    ended = [row for row in rows if row.kind == "trial" and row.status in ("succeeded", "failed")]
+    came_of = tuple((trial_from(row, posted), _came_of(row)) for row in ended)
+    return Proof(posted, TrialResult.model_validate_json(baseline), came_of, job.cancel_requested)
 
 
 def has_outstanding(reader: Reader, job_id: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tools.evaluation.case import Labelled, read_cases
 from tools.evaluation.judging import recall, share_of
 from tools.evaluation.page import write_page
+from tools.evaluation.preflight import foresee_all, write_section
 from tools.evaluation.running import judge_all, judge_perturbed
 from tools.evaluation.stability import Changed, changes_of, changes_of_clear, share_unturned
 
@@ -39,7 +40,8 @@ def main() -> int:
     if asked.page is not None:
         ours = asked.cases.resolve() == ROOT / "cases"
         command = "make evaluate" if ours else f"make evaluate CASES={asked.cases.name}"
-        asked.page.write_text(write_page(judged, flips, changed, command))
+        foreseen = list(foresee_all(cases, asked.seeds, asked.processes))
+        asked.page.write_text(f"{write_page(judged, flips, changed, command)}\n{write_section(foreseen)}")
         print(f"Written to {asked.page}.")
     return 0
 

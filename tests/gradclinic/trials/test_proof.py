@@ -39,6 +39,13 @@ def test_nothing_is_tried_where_nothing_is_asked_for():
     assert advance(spec_with(fixes=0), result(0.1, SICK, fixes=(GOOD,)), []).trials == ()
 
 
+def test_a_preflight_has_nothing_to_compare():
+    before = result(0.1, SICK, fixes=(GOOD,), steps=0, planned=0)
+    found = advance(SPEC, before, [])
+    assert found.trials == ()
+    assert found.diagnosis == before.diagnosis
+
+
 def test_every_fix_and_the_learning_rate_alone_get_a_first_look_on_the_seed_of_the_baseline():
     found = advance(SPEC, result(0.1, SICK, fixes=(GOOD, BAD, ALONE)), [])
     assert [(trial.fix, trial.seed) for trial in found.trials] == [("good", 5), ("bad", 5), ("learning-rate-alone", 5)]

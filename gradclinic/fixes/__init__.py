@@ -5,31 +5,45 @@ A fix is proposed, not proven: its verdict is `untested` until a trial has train
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from gradclinic.contract.catalogue import FixInfo, FixRecord
-from gradclinic.contract.diagnosis import Diagnosis, Finding, Fix, FixKind, RuleId
-from gradclinic.contract.parse import parse_spec
+from gradclinic.contract.diagnosis import Diagnosis, Fix, FixKind, RuleId
 from gradclinic.contract.spec import JobSpec
-from gradclinic.errors import InvalidSpec
 from gradclinic.fixes import (
     activation,
+    batch_size,
+    dense_connections,
+    depth,
+    dropout,
+    early_stopping,
+    gating,
     gradient_clipping,
     initialization,
+    input_scaling,
+    l1,
     learning_rate,
+    loss,
+    lr_schedule,
     normalization,
     optimizer,
     residual,
+    target_scaling,
+    training_length,
+    warmup,
+    weight_decay,
+    width,
 )
-from gradclinic.fixes.candidate import Candidate, FixModule
-from gradclinic.fixes.catalogue import describe, references
+from gradclinic.fixes.candidate import FixModule
+from gradclinic.fixes.catalogue import describe
 from gradclinic.fixes.measured import Measured
 from gradclinic.fixes.patch import apply_patch
-from gradclinic.fixes.posted import Posted, read_posted
-from gradclinic.fixes.ranking import chance_of_help, rank
+from gradclinic.fixes.posted import read_posted
+from gradclinic.fixes.proposals import Proposal, Proposals, gives_a_valid_spec
+from gradclinic.fixes.ranking import REMEDIES, STANDS_BY_ITSELF
+from gradclinic.fixes.roots import root_of
 
 __all__ = ["FIXES", "Measured", "apply_patch", "catalogue", "learning_rate_alone", "propose_fixes"]
 
@@ -38,17 +52,26 @@ FIXES: tuple[FixModule, ...] = (
     initialization,
     normalization,
     residual,
+    dense_connections,
+    gating,
+    depth,
+    width,
+    dropout,
+    loss,
+    input_scaling,
+    target_scaling,
     optimizer,
     gradient_clipping,
     learning_rate,
+    lr_schedule,
+    warmup,
+    batch_size,
+    training_length,
+    early_stopping,
+    weight_decay,
+    l1,
 )
 """All kinds of fixes that exist."""
-
-IMPLIED_BY: Mapping[RuleId, tuple[RuleId, ...]] = {
-    "loss_not_decreasing": ("vanishing_gradient", "exploding_gradient", "non_finite")
-}
-"""Findings that follow from others also where the diagnosis does not say so: what cures those is what they need."""
-
 
 UNMEASURED = Measured()
 
@@ -63,7 +86,8 @@ def propose_fixes(
 ) -> list[Fix]:
     """Propose fixes for the findings above `info`, best first. Every patch applies to `document` and gives a valid spec.
 
-    A finding that follows from another gets the other's fixes, and its own only where the other has none.
+    A finding that follows from another gets the other's fixes, and its own only where the other has none, or where it stands
+    by itself, in the spec or in the data.
 
     Args:
         document: The spec as posted.
@@ -79,17 +103,16 @@ def propose_fixes(
     findings = [finding for finding in diagnosis.findings if finding.severity != "info"]
     if not findings:
         return []
-    posted = read_posted(document, measured)
-    roots = [_root(finding, findings) for finding in findings]
-    proposals: list[_Proposal] = []
+    proposals = Proposals(read_posted(document, measured), is_valid)
+    roots = [root_of(finding, findings) for finding in findings]
     # Roots first, so that what follows from them finds their fixes.
     for finding, root in sorted(zip(findings, roots, strict=True), key=lambda pair: pair[0] is not pair[1]):
-        of_root = [] if finding is root else [p for p in proposals if root.rule in p.addresses]
-        for proposal in of_root:
-            proposal.addresses.append(finding.rule)
-        if not of_root:
-            _propose_for(posted, finding, findings.index(finding), proposals, is_valid)
-    return _finished(_by_experience(proposals, records), [finding.rule for finding in findings])
+        fixes: Sequence[FixModule] = FIXES
+        if finding is not root and proposals.share(root.rule, finding.rule):
+            remedies = REMEDIES[finding.rule] if finding.rule in STANDS_BY_ITSELF else ()
+            fixes = [fix for fix in FIXES if fix.KIND in remedies]
+        proposals.add(finding, findings.index(finding), fixes)
+    return [proposal.told([finding.rule for finding in findings]) for proposal in proposals.sorted(records)]
 
 
 def learning_rate_alone(
@@ -108,96 +131,13 @@ def learning_rate_alone(
     findings = [finding for finding in diagnosis.findings if finding.severity != "info"]
     posted = read_posted(document, measured)
     candidate = learning_rate.alone(posted)
-    if not findings or candidate is None or not _gives_a_valid_spec(posted, candidate, is_valid):
+    if not findings or candidate is None or not gives_a_valid_spec(posted, candidate, is_valid):
         return None
-    roots = {_root(finding, findings).rule for finding in findings}
-    return Fix(
-        id=candidate.slug,
-        kind=learning_rate.KIND,
-        title=candidate.title,
-        addresses=[finding.rule for finding in findings if finding.rule in roots],
-        patch=candidate.patch,
-        why=candidate.why,
-        references=references(learning_rate),
-    )
+    roots = {root_of(finding, findings).rule for finding in findings}
+    rules = [finding.rule for finding in findings]
+    return Proposal(learning_rate, candidate, (1, 0, 0, 0), sorted(roots)).told(rules)
 
 
 def catalogue() -> list[FixInfo]:
     """Return what there is to know about each kind of fix."""
     return [describe(fix) for fix in FIXES]
-
-
-@dataclass
-class _Proposal:
-    """A candidate, what it addresses, and its place in the order (smaller is better)."""
-
-    fix: FixModule
-    candidate: Candidate
-    order: tuple[int, int, int, int]
-    addresses: list[RuleId] = field(default_factory=list)
-
-
-def _root(finding: Finding, findings: list[Finding]) -> Finding:
-    """Return the finding at the start of the chain that leads to this one; itself, where it follows from none."""
-    by_rule = {other.rule: other for other in reversed(findings)}
-    seen: list[Finding] = []
-    while finding not in seen:
-        seen.append(finding)
-        causes = [finding.caused_by, *IMPLIED_BY.get(finding.rule, ())]
-        finding = next((by_rule[rule] for rule in causes if rule in by_rule), finding)
-    return finding
-
-
-def _propose_for(
-    posted: Posted, finding: Finding, place: int, proposals: list[_Proposal], is_valid: Callable[[JobSpec], bool]
-) -> None:
-    """Add what addresses a finding; where another finding brought up the same change, it addresses both."""
-    known = {proposal.candidate.slug: proposal for proposal in proposals}
-    for fix in FIXES:
-        for choice, candidate in enumerate(fix.propose(posted, finding) if finding.rule in fix.ADDRESSES else ()):
-            cure_or_treatment, at = rank(fix.KIND, finding)
-            # A kind's second choice stands behind the first of every kind: whoever tries three tries three kinds.
-            order = (cure_or_treatment, choice, place, at)
-            proposal = known.get(candidate.slug)
-            if proposal is None and _gives_a_valid_spec(posted, candidate, is_valid):
-                proposal = _Proposal(fix, candidate, order)
-                proposals.append(proposal)
-            if proposal is not None:
-                proposal.order = min(proposal.order, order)
-                proposal.addresses.append(finding.rule)
-
-
-def _gives_a_valid_spec(posted: Posted, candidate: Candidate, is_valid: Callable[[JobSpec], bool]) -> bool:
-    """Whether the patched spec is valid: one at the limits of the contract (nesting, layers in a list) may not be."""
-    try:
-        patched = apply_patch(posted.document, candidate.patch)
-    except InvalidSpec:
-        return False
-    return is_valid(parse_spec(patched))
-
-
-def _by_experience(proposals: list[_Proposal], records: Mapping[tuple[FixKind, RuleId], FixRecord]) -> list[_Proposal]:
-    """Sort by the order worked out beforehand, which what trials showed moves as far as there were enough of them."""
-    known = sorted(proposals, key=lambda proposal: proposal.order)
-    chances = {
-        proposal.candidate.slug: chance_of_help(
-            place, [found for rule in set(proposal.addresses) if (found := records.get((proposal.fix.KIND, rule)))]
-        )
-        for place, proposal in enumerate(known)
-    }
-    return sorted(known, key=lambda proposal: -chances[proposal.candidate.slug])
-
-
-def _finished(proposals: list[_Proposal], rules: list[RuleId]) -> list[Fix]:
-    return [
-        Fix(
-            id=proposal.candidate.slug,
-            kind=proposal.fix.KIND,
-            title=proposal.candidate.title,
-            addresses=[rule for rule in dict.fromkeys(rules) if rule in proposal.addresses],
-            patch=proposal.candidate.patch,
-            why=proposal.candidate.why,
-            references=references(proposal.fix),
-        )
-        for proposal in proposals
-    ]

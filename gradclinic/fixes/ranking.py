@@ -11,32 +11,70 @@ from gradclinic.contract.catalogue import FixRecord
 from gradclinic.contract.diagnosis import CauseKind, Finding, FixKind, RuleId
 
 CURES: dict[CauseKind, tuple[FixKind, ...]] = {
-    "activation": ("activation", "normalization", "residual", "optimizer"),
+    "activation": ("activation", "normalization", "residual", "gating", "optimizer"),
     "weights": ("initialization", "normalization"),
-    "depth": ("residual", "normalization"),
-    "learning_rate": ("learning_rate",),
+    "depth": ("residual", "normalization", "dense_connections", "gating", "depth"),
+    "learning_rate": ("learning_rate", "warmup"),
 }
 """The kinds that address a cause, best first."""
 
+REMEDIES: dict[RuleId, tuple[FixKind, ...]] = {
+    "loss_mismatch": ("loss",),
+    "misplaced_activation": ("activation", "loss"),
+    "unnormalized_input": ("input_scaling",),
+    "unnormalized_target": ("target_scaling",),
+    "over_regularized": ("weight_decay", "l1", "dropout"),
+    "gradient_clipped_away": ("gradient_clipping",),
+    "oscillating_loss": ("learning_rate", "lr_schedule"),
+    "noisy_gradient": ("batch_size", "learning_rate", "lr_schedule"),
+    "class_imbalance": ("loss",),
+    "overfitting": ("early_stopping", "weight_decay", "dropout"),
+    "undertrained": ("learning_rate", "lr_schedule", "training_length"),
+}
+"""Of findings that are a cause themselves, the kinds that take it away, best first and the cheaper before the costlier."""
+
+STANDS_BY_ITSELF: frozenset[RuleId] = frozenset({
+    "loss_mismatch", "misplaced_activation", "unnormalized_input", "unnormalized_target", "over_regularized", "noisy_gradient",
+    "class_imbalance", "overfitting",
+})  # fmt: skip
+"""Of those, what goes on although something else that harms as well is taken away: it stands in the spec or in the data."""
+
 TREATMENTS: dict[RuleId, tuple[FixKind, ...]] = {
+    "training_error": ("loss",),
+    "unnormalized_input": ("normalization", "optimizer"),
+    "unnormalized_target": ("optimizer",),
+    "poor_initialization": ("initialization", "normalization", "input_scaling", "optimizer"),
     "vanishing_gradient": (
-        "normalization",
-        "residual",
-        "activation",
-        "initialization",
-        "optimizer",
+        "normalization", "residual", "activation", "gating", "initialization", "optimizer", "dense_connections", "depth",
         "learning_rate",
     ),
-    "exploding_gradient": ("initialization", "normalization", "optimizer", "gradient_clipping", "learning_rate"),
-    "non_finite": ("learning_rate", "initialization", "gradient_clipping", "normalization", "optimizer"),
-    "loss_not_decreasing": ("initialization", "learning_rate", "activation", "optimizer", "normalization"),
-}
+    "exploding_gradient": (
+        "initialization", "normalization", "optimizer", "gradient_clipping", "warmup", "learning_rate", "gating", "depth",
+    ),
+    "non_finite": (
+        "learning_rate", "initialization", "loss", "gradient_clipping", "warmup", "normalization", "optimizer", "gating",
+    ),
+    "learning_rate_too_high": ("learning_rate", "warmup", "lr_schedule", "gradient_clipping", "optimizer"),
+    "learning_rate_too_low": ("learning_rate", "lr_schedule", "optimizer", "training_length"),
+    "dead_units": ("activation", "initialization", "learning_rate", "normalization", "input_scaling", "warmup"),
+    "saturated_activations": ("initialization", "normalization", "activation", "input_scaling"),
+    "zero_gradient": ("initialization", "loss", "dropout"),
+    "unchanged_weights": ("learning_rate", "optimizer", "initialization", "dropout"),
+    "oscillating_loss": ("optimizer",),
+    "overfitting": ("l1", "width"),
+    "undertrained": ("optimizer",),
+    # What is posted and can hold learning back is taken away before anything is added.
+    "loss_not_decreasing": (
+        "weight_decay", "l1", "lr_schedule", "initialization", "learning_rate", "activation", "optimizer", "normalization", "loss",
+        "warmup", "gating", "dropout", "training_length", "width",
+    ),
+}  # fmt: skip
 """The kinds that treat a finding whose cause is not known, or not theirs, best first."""
 
 
 def rank(kind: FixKind, finding: Finding) -> tuple[int, int]:
     """Return the place of a kind of fix for a finding; smaller is better. The first number is 0 for a cure."""
-    cures = CURES.get(finding.cause.what, ()) if finding.cause else ()
+    cures = REMEDIES.get(finding.rule) or (CURES.get(finding.cause.what, ()) if finding.cause else ())
     if kind in cures:
         return 0, cures.index(kind)
     treatments = TREATMENTS.get(finding.rule, ())

@@ -9,20 +9,18 @@ from typing import Any
 from gradclinic.contract.catalogue import FixRecord
 from gradclinic.contract.diagnosis import Diagnosis, FixKind, RuleId
 from gradclinic.contract.limits import DEFAULT_LIMITS, Limits
-from gradclinic.contract.optimizer import ASGD, SGD, Adadelta, Adagrad, Adam, Rprop
+from gradclinic.contract.optimizer import Adam
 from gradclinic.contract.spec import JobSpec
 from gradclinic.diagnosis import diagnose
 from gradclinic.errors import InvalidSpec
 from gradclinic.files import Files
 from gradclinic.fixes import learning_rate_alone, propose_fixes
 from gradclinic.fixes.measured import Measured, read_history
+from gradclinic.fixes.optimizer import NOT_ADAPTIVE
 from gradclinic.history import History
 from gradclinic.model import is_resolvable
 from gradclinic.training.raised import RaisedByTorch
 from gradclinic.training.range_test import suggest_learning_rate
-
-NOT_ADAPTIVE = (SGD, ASGD, Rprop, Adagrad, Adadelta)
-"""Optimizers in whose place Adam would be something else. The last two are adaptive, and their steps die away or start tiny."""
 
 
 def analyse(  # noqa: PLR0913 - a document, what was trained of it, and what a service or a command sets
@@ -54,7 +52,8 @@ def analyse(  # noqa: PLR0913 - a document, what was trained of it, and what a s
     diagnosis = diagnose(history, spec.diagnosis.thresholds)
     if all(finding.severity == "info" for finding in diagnosis.findings):
         return diagnosis
-    measured = measure(spec, history, files=files, should_stop=should_stop)
+    is_cut = any(finding.rule == "gradient_clipped_away" for finding in diagnosis.findings)
+    measured = measure(spec, history, without_clipping=is_cut, files=files, should_stop=should_stop)
     is_valid = partial(is_resolvable, limits=limits, files=files)
     fixes = propose_fixes(document, diagnosis, is_valid=is_valid, measured=measured, records=records or {})
     alone = learning_rate_alone(document, diagnosis, measured, is_valid)
@@ -64,22 +63,37 @@ def analyse(  # noqa: PLR0913 - a document, what was trained of it, and what a s
 
 
 def measure(
-    spec: JobSpec, history: History, *, files: Files | None = None, should_stop: Callable[[], bool] | None = None
+    spec: JobSpec,
+    history: History,
+    *,
+    without_clipping: bool = False,
+    files: Files | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Measured:
-    """Read from a history what fixes can use, and measure which learning rates the spec bears, with its optimizer and with Adam.
+    """Read from a history what fixes can use, and measure which learning rates the spec bears: with its optimizer, with Adam
+    in its place, and, where that is in question, without its clipping.
 
     Raises:
         TrainingCancelled: It was asked to stop.
     """
+    if spec.training.is_preflight:  # nothing is trained, for this neither
+        return read_history(history)
+    suggest = partial(suggest_learning_rate, files=files, should_stop=should_stop)
+    rates: dict[str, float | None] = {}
     try:
-        suggested = suggest_learning_rate(spec, files=files, should_stop=should_stop)
-        adam = None
+        rates["suggested_lr"] = suggest(spec)
         if isinstance(spec.optimizer, NOT_ADAPTIVE):
-            instead = Adam(type="Adam", maximize=spec.optimizer.maximize)
-            adam = suggest_learning_rate(spec, optimizer=instead, files=files, should_stop=should_stop)
+            rates["adam_lr"] = suggest(spec, optimizer=Adam(type="Adam", maximize=spec.optimizer.maximize))
+        if without_clipping:
+            rates["unclipped_lr"] = suggest(_without_clipping(spec))
     except (
         InvalidSpec,
         RaisedByTorch,
     ):  # what it trained on is gone since, or does not fit any more: it stays unmeasured
-        return read_history(history)
-    return read_history(history).model_copy(update={"suggested_lr": suggested, "adam_lr": adam})
+        pass
+    return read_history(history).model_copy(update=rates)
+
+
+def _without_clipping(spec: JobSpec) -> JobSpec:
+    training = spec.training.model_copy(update={"clip_grad_norm": None, "clip_grad_value": None})
+    return spec.model_copy(update={"training": training})

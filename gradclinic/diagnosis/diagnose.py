@@ -106,11 +106,11 @@ def diagnose(history: History, thresholds: Mapping[str, float] | None = None) ->
             "that reason."
         )
     if (ended := _ending_of(history)) is not None:
-        rule, words = ended
-        notes.append(f"The training {words}, when {rule} was certain.")
-        if rule in findings:
-            told = f"{findings[rule].summary} The training {words}."
-            findings[rule] = findings[rule].model_copy(update={"summary": told})
+        by, words = ended
+        notes.append(f"The training {words}, when {by} was certain.")
+        if by in findings:
+            told = f"{findings[by].summary} The training {words}."
+            findings[by] = findings[by].model_copy(update={"summary": told})
     return Diagnosis(
         health=_health(findings.values()),
         outcome=history.facts.outcome,

@@ -12,6 +12,7 @@ from gradclinic.contract.diagnosis import Health
 from gradclinic.contract.job import LIVE, Job, JobError, JobStatus, Page, Progress
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import JobIsLive, NotFound
+from store.early import early_findings_from
 from store.endings import end_where_cancelled
 from store.ids import is_id, new_id
 from store.pages import rows_of_page
@@ -185,7 +186,13 @@ def _job_from(row: Row[Any], labels_of_job: dict[str, str]) -> Job:
         labels=labels_of_job,
         status=row.status,
         health=row.health,
-        progress=Progress(step=row.step, steps=row.steps, trials=row.trials, trials_planned=row.trials_planned),
+        progress=Progress(
+            step=row.step,
+            steps=row.steps,
+            trials=row.trials,
+            trials_planned=row.trials_planned,
+            findings=early_findings_from(row.early_findings),
+        ),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

@@ -52,7 +52,7 @@ def move_job(
     moved = writer.connection.execute(
         update(jobs)
         .where(jobs.c.id == job_id, jobs.c.status.in_(_sources(JOB_MOVES, to)), *where)
-        .values(status=to, version=jobs.c.version + 1, **_times(to, writer.now()), **values)
+        .values(status=to, version=jobs.c.version + 1, **_times(to, writer.now()), **_begun_anew(to), **values)
     )
     return moved.rowcount == 1
 
@@ -83,6 +83,10 @@ def _times(to: str, now: datetime) -> dict[str, Any]:
             return {}
         case _:
             return {"finished_at": now}
+
+
+def _begun_anew(to: JobStatus) -> dict[str, Any]:
+    return {"early_findings": None} if to in {"queued", "training"} else {}
 
 
 def _lease(to: RunStatus) -> dict[str, Any]:

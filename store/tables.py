@@ -86,6 +86,7 @@ jobs = Table(
     Column("cancel_requested", Boolean, nullable=False),
     Column("version", Integer, nullable=False),
     Column("error", Text),
+    Column("early_findings", Text),  # certain while the baseline trains
     Column("document", Text, nullable=False),
     # No cascade: of a sweep's jobs only ended ones may go.
     _id("sweep_id", ForeignKey("sweeps.id")),

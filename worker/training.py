@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
+from gradclinic.contract.job import EarlyFinding
 from gradclinic.contract.parse import parse_spec
+from gradclinic.contract.spec import JobSpec
 from gradclinic.contract.trial import TrialResult
 from gradclinic.history import History
 from gradclinic.model import resolve_spec
-from gradclinic.training import Observer, set_threads, train
+from gradclinic.training import EarlyObserver, Observer, set_threads, train
 from gradclinic.training.analysis import analyse
 from gradclinic.training.proving import prove
 from gradclinic.training.trial import result_of, train_trial
+from store.early import save_early_findings
 from store.histories import add_chunk
 from store.records import read_records
 from worker.attempt import Attempt
@@ -45,6 +49,23 @@ class StoringObserver(Observer):
         return self._attempt.should_stop
 
 
+class BaselineObserver(StoringObserver, EarlyObserver):
+    """Tells what is certain of a baseline, too, and ends it there if its spec asks for that."""
+
+    def __init__(self, attempt: Attempt, spec: JobSpec) -> None:
+        StoringObserver.__init__(self, attempt)
+        EarlyObserver.__init__(self, spec)
+
+    def on_chunk(self, part: History) -> None:
+        """Store the chunk, and judge the history with it."""
+        StoringObserver.on_chunk(self, part)
+        EarlyObserver.on_chunk(self, part)
+
+    def on_findings(self, findings: Sequence[EarlyFinding]) -> None:
+        """Keep them with the job."""
+        self._attempt.record(lambda writer, claim: save_early_findings(writer, claim, findings))
+
+
 def train_baseline(attempt: Attempt) -> tuple[History, TrialResult]:
     """Train the job as it was posted, diagnose it and propose fixes; return its history and its result.
 
@@ -59,7 +80,7 @@ def train_baseline(attempt: Attempt) -> tuple[History, TrialResult]:
     resolve_spec(spec, limits, files)
     with attempt.store.reading() as reader:
         records = read_records(reader)  # before the training, which a database that is away shall not undo
-    observer = StoringObserver(attempt)
+    observer = BaselineObserver(attempt, spec)
     started = time.perf_counter()
     history = train(spec, observer=observer, files=files).history
     seconds = time.perf_counter() - started

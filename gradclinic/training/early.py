@@ -19,8 +19,8 @@ class EarlyObserver(Observer):
         self._word = EarlyWord(spec.diagnosis.thresholds)
         self._ends = spec.diagnosis.stop_on == "critical"
 
-    def on_findings(self, new: Sequence[EarlyFinding]) -> None:
-        """Hear of findings that have just become certain, causes first; all of them are critical."""
+    def on_findings(self, findings: Sequence[EarlyFinding]) -> None:
+        """Hear that more is certain: all that is until now, each once, of one step causes first. All are critical."""
 
     def on_chunk(self, part: History) -> None:
         """Judge the history with this part."""
@@ -40,4 +40,4 @@ class EarlyObserver(Observer):
 
     def _tell(self, new: Sequence[EarlyFinding]) -> None:
         if new:
-            self.on_findings(new)
+            self.on_findings(tuple(self._word.findings))

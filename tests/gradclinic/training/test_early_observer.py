@@ -40,8 +40,8 @@ class Listening(EarlyObserver):
     def on_step(self, done):
         self.done = done
 
-    def on_findings(self, new):
-        self.heard += [(self.done, finding) for finding in new]
+    def on_findings(self, findings):
+        self.heard += [(self.done, finding) for finding in findings[len(self.heard) :]]
 
 
 def trained(document):

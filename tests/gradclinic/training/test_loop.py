@@ -11,8 +11,8 @@ from gradclinic.contract.parse import parse_spec
 from gradclinic.errors import TrainingCancelled
 from gradclinic.history import CHUNK_STEPS, concatenate
 from gradclinic.training import Observer, train
-from gradclinic.training.data import Part
 from gradclinic.training.batches import batches
+from gradclinic.training.data import Part
 
 SPEC = {
     "model": {

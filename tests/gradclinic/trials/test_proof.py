@@ -41,7 +41,7 @@ def test_nothing_is_tried_where_nothing_is_asked_for():
 
 def test_a_preflight_has_nothing_to_compare():
     before = result(0.1, SICK, fixes=(GOOD,), steps=0, planned=0)
-    found = advance(SPEC, before, [])
+    found = advance(SPEC | {"training": {"steps": 0}}, before, [])
     assert found.trials == ()
     assert found.diagnosis == before.diagnosis
 

@@ -99,7 +99,7 @@ _TABLE = (
         name="oscillation_regularity",
         default=0.7,
         meaning="Autocorrelation of the loss after a whole swing, above which it oscillates.",
-        source="Our choice: half of the variance is the swing's (0.7 squared); of noise it stays below 2 / sqrt(steps).",
+        source="Our choice: seven tenths of the variance are the swing's, which comes back while the noise does not; of noise alone it stays below 2 / sqrt(steps).",
     ),
     ThresholdInfo(
         name="oscillation_width",

@@ -72,10 +72,9 @@ def _without_trend(losses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _period(swings: npt.NDArray[np.float64]) -> tuple[int, float]:
     """Return the lag at which the series is most like itself, and how much; only after it was unlike itself in between."""
-    energy = float(swings @ swings)
-    if energy == 0:
+    if not swings.any():
         return 0, 0.0
-    likeness = [float(swings[lag:] @ swings[:-lag]) / energy for lag in range(1, min(LONGEST, len(swings) // 3) + 1)]
+    likeness = [_likeness(swings[lag:], swings[:-lag]) for lag in range(1, min(LONGEST, len(swings) // 3) + 1)]
     # A slow wander is like itself at short lags without ever swinging: what counts comes after a turn to the other side.
     turned = next((place for place, value in enumerate(likeness) if value < 0), len(likeness))
     later = likeness[turned:]
@@ -84,6 +83,16 @@ def _period(swings: npt.NDArray[np.float64]) -> tuple[int, float]:
     place = int(np.argmax(later))
     # Half a period before, it has to be as far on the other side.
     return turned + place + 1, min(later[place], -min(likeness))
+
+
+def _likeness(later: npt.NDArray[np.float64], earlier: npt.NDArray[np.float64]) -> float:
+    """Return the correlation of a series around 0 with its own past, by what the two parts have in common.
+
+    Over the energy of the whole series, as is usual, a third is missing from the likeness of a perfect swing that comes three
+    times: the later part has fewer terms.
+    """
+    energy = float(later @ later) * float(earlier @ earlier)
+    return float(later @ earlier) / float(np.sqrt(energy)) if energy > 0 else 0.0
 
 
 def _regression(lr: float) -> dict[str, object]:

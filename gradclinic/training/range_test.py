@@ -59,8 +59,11 @@ AT_ONCE = 0.2
 START_STEPS = 10
 """Steps whose rates are too small to change the loss, so that they say where it starts and how much it varies by the batch."""
 
-CHANCE = 1.0
-"""Deviations of those losses that the smoothed one has to leave them behind by: three of its own, as it averages over nine."""
+CHANCE = 1.5
+"""Deviations by the batch that the smoothed loss has to leave the start behind by, between four and five of its own: it averages over nine.
+
+Measured on 600 series each of normal and of squared normal noise at 25, 50 and 100 steps: at most 5 in 100 were taken for a fall.
+"""
 
 LEAST_FALL = 0.02
 """Share of its start by which the smoothed loss has to fall, too, for the test to say anything."""
@@ -134,7 +137,7 @@ def suggested(curve: Curve) -> float | None:
         return None
     start, smoothed = np.asarray(curve.losses[:START_STEPS]), curve.smoothed
     lowest = START_STEPS + int(np.argmin(smoothed[START_STEPS:]))
-    least = max(LEAST_FALL * abs(start.mean()), CHANCE * start.std())
+    least = max(LEAST_FALL * abs(start.mean()), CHANCE * _noise(curve.losses[: lowest + 1]))
     if not start.mean() - smoothed[lowest] > least:
         return None
     return float(f"{curve.rates[lowest] / ROOM:.2g}")
@@ -181,5 +184,10 @@ def _has_blown_up(losses: Sequence[float]) -> bool:
         return False
     smoothed = smooth(losses)
     lowest = min(smoothed[START_STEPS - 1 :])
-    chance = CHANCE * float(np.std(losses[:START_STEPS]))
+    chance = CHANCE * _noise(losses[:START_STEPS])
     return bool(smoothed[-1] - lowest > (BLOWN_UP - 1) * abs(lowest) + chance)
+
+
+def _noise(losses: Sequence[float]) -> float:
+    """Return the deviation of a loss by its batch, from the differences of neighbours, which a slow fall hardly touches."""
+    return float(np.std(np.diff(losses))) / math.sqrt(2)

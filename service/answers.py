@@ -93,6 +93,7 @@ def with_links(job: Job) -> Job:
         "self": here,
         "diagnosis": f"{here}/diagnosis",
         "runs": f"{here}/runs",
+        "events": f"{here}/events",
         "cancel": f"{here}/cancel",
     }
     if job.sweep is not None:

@@ -18,8 +18,22 @@ from service.keys import KeyRing, require_key
 from service.logs import ensure_log
 from service.openapi import TAGS, document_openapi, v1_problems
 from service.problems import register_handlers
-from service.routes import artifacts, catalogues, datasets, docs, external, jobs, probes, runs, schema, specs, sweeps
+from service.routes import (
+    artifacts,
+    catalogues,
+    datasets,
+    docs,
+    events,
+    external,
+    jobs,
+    probes,
+    runs,
+    schema,
+    specs,
+    sweeps,
+)
 from service.streaming import Turns
+from service.watching import Watchers
 from store.bell import Bell
 from store.engine import make_engine
 from store.schema import ensure_schema
@@ -42,6 +56,7 @@ JUDGEMENTS = 1
 
 V1_ROUTES = (
     jobs.router,
+    events.router,
     sweeps.router,
     external.router,
     runs.router,
@@ -80,6 +95,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine = make_engine(settings.database)
     app.state.store = Store(engine)
     app.state.files = make_files(app.state.store, settings)
+    app.state.watchers = Watchers(app.state.store, app.state.stopping)
     app.state.bell = Bell(settings.broker_url, settings.broker_prefix)
     app.state.history_reads = Turns(CapacityLimiter(HISTORY_READS), CapacityLimiter(HISTORY_ANSWERS))
     app.state.history_writes = CapacityLimiter(HISTORY_WRITES)
@@ -90,5 +106,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(check_document, DEEP_SIGMOID)
         yield
     finally:
+        await app.state.watchers.close()
         app.state.bell.close()
         app.state.store.close()

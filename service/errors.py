@@ -90,6 +90,18 @@ class QueueFull(RequestError):
         )
 
 
+class ListenersFull(RequestError):
+    """As many streams of events are open as may be."""
+
+    code = "listeners_full"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} streams of events are open, which is all that this service keeps at once. Try again in a moment, or wait "
+            "for the job with `GET /v1/jobs/{id}` and `Prefer: wait=N`."
+        )
+
+
 class Unauthorized(RequestError):
     """No API key came, or not one that is known."""
 

@@ -8,12 +8,16 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from gradclinic.contract.event import EndEvent, FindingEvent, ProgressEvent, StatusEvent
 from gradclinic.contract.external import FinishedRun, NewRun
 from gradclinic.contract.spec import JobSpec
 from gradclinic.contract.sweep import SweepSpec
 from gradclinic.history.packed import MEDIA_TYPE as PACKED
 from service.examples import DEEP_SIGMOID, SWEEP
 from service.problems import MEDIA_TYPE, Problem
+
+EVENT_MODELS = (StatusEvent, ProgressEvent, FindingEvent, EndEvent)
+"""What the stream of a job's events can hold."""
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -142,6 +146,20 @@ SWEEP_TABLE: dict[int | str, dict[str, Any]] = {
 }
 """For `responses` of the route that shows a sweep."""
 
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events. Of each `event` names the kind, `data` is JSON, and `id` goes into `Last-Event-ID` for "
+        "what comes after it. Comments come at least every 15 seconds.",
+        "content": {
+            "text/event-stream": {
+                "schema": {"oneOf": [{"$ref": REFERENCE.format(model=model.__name__)} for model in EVENT_MODELS]}
+            }
+        },
+    },
+    204: {"description": "`Last-Event-ID` is that of the end: nothing more will come."},
+}
+"""For `responses` of the route that streams a job's events."""
+
 HISTORY_TABLES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The history; as CSV and as an Arrow IPC stream one row a step, or with `points` one row a bucket "
@@ -200,6 +218,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for name, definition in (*schema.pop("$defs", {}).items(), (model.__name__, schema)):
             if schemas.setdefault(name, definition) != definition:
                 raise RuntimeError(f"Two models are called {name}; OpenAPI can hold one of that name.")
+    for event in EVENT_MODELS:
+        schema = event.model_json_schema(ref_template=REFERENCE, mode="serialization")
+        schemas |= schema.pop("$defs", {}) | {event.__name__: schema}
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
 

@@ -39,6 +39,7 @@ from service.errors import (
     ForeignHost,
     ForeignOrigin,
     InvalidParameter,
+    ListenersFull,
     NotAcceptable,
     QueueFull,
     RequestError,
@@ -77,6 +78,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     UploadsFull: (413, "There is no room for more uploads"),
     RunsFull: (413, "There is no room for more runs"),
     QueueFull: (429, "The queue is full"),
+    ListenersFull: (503, "Too many listen"),
     StoreUnavailable: (503, "The database does not answer"),
     RequestError: (400, "Bad request"),
 }
@@ -218,7 +220,7 @@ def _headers_for(error: Exception) -> dict[str, str]:
     match error:
         case DiagnosisNotReady():
             return {"Retry-After": str(error.retry_after)}
-        case StoreUnavailable():
+        case StoreUnavailable() | ListenersFull():
             return {"Retry-After": "1"}
         case QueueFull():
             return {"Retry-After": QUEUE_RETRY_AFTER}

@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Request
 
 from gradclinic.contract.limits import Limits
 from gradclinic.files import Files
+from service.watching import Watchers
 from store.bell import Bell
 from store.settings import Settings
 from store.transactions import Store
@@ -17,6 +18,12 @@ async def provide_store(request: Request) -> Store:
     """Return the application's store."""
     store: Store = request.app.state.store
     return store
+
+
+async def provide_watchers(request: Request) -> Watchers:
+    """Return what watches jobs for those who listen."""
+    watchers: Watchers = request.app.state.watchers
+    return watchers
 
 
 async def provide_bell(request: Request) -> Bell:
@@ -44,6 +51,7 @@ async def provide_files(request: Request) -> Files:
 
 
 GivenStore = Annotated[Store, Depends(provide_store)]
+GivenWatchers = Annotated[Watchers, Depends(provide_watchers)]
 GivenBell = Annotated[Bell, Depends(provide_bell)]
 GivenSettings = Annotated[Settings, Depends(provide_settings)]
 GivenLimits = Annotated[Limits, Depends(provide_limits)]

@@ -8,7 +8,6 @@ All else is `info`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from statistics import median
 
@@ -16,6 +15,7 @@ from gradclinic.contract.diagnosis import Finding
 from gradclinic.contract.preflight import DepthSlope, PreflightFacts
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.step_ahead import sharpness_over_border
+from gradclinic.diagnosis.survival import predicted_depth
 
 PREFIX = "Predicted before training: "
 """How each summary begins."""
@@ -61,14 +61,6 @@ def _reach(slope: DepthSlope, lost: float) -> str:
         return f"neither loss nor growth can be told from none, and {has}"
     end = f"{lost:g} of it is left" if slope.per_layer < 0 else f"it is {1 / lost:g} times as large"
     return f"after {depth:.3g} layers {end}, and {has}" if depth < FAR else f"it is good for any depth, and {has}"
-
-
-def predicted_depth(slope: DepthSlope, lost: float) -> float | None:
-    """Return the layers after which the part `lost` of a signal is left, or its inverse; None where the interval holds 0."""
-    if slope.per_layer == 0 or (slope.ci95 is not None and slope.ci95[0] <= 0 <= slope.ci95[1]):
-        return None
-    # In decades; a threshold that somebody set to 1 is reached at once.
-    return max(0.0, -math.log10(lost)) / abs(slope.per_layer)
 
 
 def _start(case: Case, preflight: PreflightFacts) -> Iterator[str]:

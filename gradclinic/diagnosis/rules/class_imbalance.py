@@ -58,7 +58,7 @@ def _foresee(case: Case) -> Finding | None:
         first_step=0,
         summary=f"The most frequent class has {max(shares):.0%} of the rows, {ratio:.3g} times the rarest; the model may do little more than guess it.",
         evidence=[Evidence(signal="class_ratio", value=ratio, threshold=threshold)],
-        cause=Cause(what="data", detail="Rows of the rare classes are few", share=1.0),
+        cause=Cause(what="data", detail="Rows of the rare classes are few", share=1.0, confidence=KNOWN),
     )
 
 

@@ -18,6 +18,8 @@ Source: TheDeepChecker calls an update of a tenth of the weight fast; DeepDiagno
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from gradclinic.contract.diagnosis import Cause, Evidence, Finding
@@ -86,7 +88,12 @@ def _foresee(case: Case) -> Finding | None:
         first_step=0,
         summary=said,
         evidence=[evidence],
-        cause=Cause(what="learning_rate", detail=f"The rate of the first step is {case.preflight.lr:.3g}", share=1.0),
+        cause=Cause(
+            what="learning_rate",
+            detail=f"The rate of the first step is {case.preflight.lr:.3g}",
+            share=1.0,
+            confidence=beyond(math.inf if over is None else over, evidence.threshold or 1.0),
+        ),
     )
 
 

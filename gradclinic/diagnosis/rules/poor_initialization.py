@@ -98,7 +98,7 @@ def _same_gradient(case: Case) -> Finding | None:
             Evidence(signal="alike_units", value=layer.share, threshold=threshold, layer=layer.layer, step=0)
             for layer in layers
         ],
-        cause=Cause(what="weights", detail="Nothing tells the units of a layer apart", share=1.0),
+        cause=Cause(what="weights", detail="Nothing tells the units of a layer apart", share=1.0, confidence=KNOWN),
     )
 
 

@@ -30,6 +30,7 @@ from gradclinic.diagnosis.overshoot import overshoot
 from gradclinic.diagnosis.rule import Rule
 from gradclinic.diagnosis.slope import slope_evidence
 from gradclinic.diagnosis.step_ahead import first_updates
+from gradclinic.diagnosis.survival import depth_evidence
 from gradclinic.diagnosis.through_time import lost_through_time
 
 LASTING = 0.5
@@ -92,7 +93,9 @@ def _starved(gains: Gains, window: np.ndarray[Any, Any], threshold: float) -> li
 def _foresee(case: Case) -> Finding | None:
     threshold, rounding = case.thresholds["vanishing_gain"], case.thresholds["unchanged_update"]
     if (finding := _over_depth(case, threshold)) is not None:
-        return finding.model_copy(update={"severity": _foreseen_harm(case, threshold, rounding)})
+        evidence = [*finding.evidence, *depth_evidence(case, threshold)]
+        severity = _foreseen_harm(case, threshold, rounding)
+        return finding.model_copy(update={"severity": severity, "evidence": evidence})
     finding = lost_through_time(case, "vanishing_gradient", threshold)
     if finding is None:
         return None

@@ -8,8 +8,8 @@ When it applies:
 What it changes:
     Every such activation before the output layer becomes ReLU, with He initialization, which is what keeps the
     variance behind it; or SELU with LeCun initialization in a plain chain, its Dropout turned into AlphaDropout. What follows the last
-    weights belongs to the loss and stays. Where units die, ReLU becomes LeakyReLU. Where nonlinearities are missing, ReLU is inserted. In a
-    deep model under SGD the learning rate is lowered to what the undamped gradient bears.
+    weights belongs to the loss and stays. Where units die, ReLU becomes LeakyReLU. Where nonlinearities are missing, ReLU is inserted. The Tanh of an
+    RNN whose gradient vanishes through time becomes ReLU, with orthogonal weights. In a deep model under SGD the learning rate is lowered to what the undamped gradient bears.
 
 What it costs:
     Nothing: ReLU is the cheapest activation there is.
@@ -23,6 +23,7 @@ Source:
     - He et al. 2015, Delving deep into rectifiers, arXiv:1502.01852
     - Klambauer et al. 2017, Self-normalizing neural networks, arXiv:1706.02515
     - Maas, Hannun & Ng 2013, Rectifier nonlinearities improve neural network acoustic models (leaky units)
+    - Le, Jaitly & Hinton 2015, A simple way to initialize recurrent networks of rectified linear units, arXiv:1504.00941
     - Lu et al. 2019, Dying ReLU and initialization, arXiv:1903.06733
 """
 
@@ -35,11 +36,12 @@ from gradclinic.contract.activations import LogSoftmax, Softmax
 from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
 from gradclinic.contract.feedforward import Linear
 from gradclinic.contract.layers import Dense, Parallel, Residual
+from gradclinic.contract.sequence import RNN
 from gradclinic.fixes.blocks import blocks_in, lists_of_layers
 from gradclinic.fixes.candidate import Candidate
 from gradclinic.fixes.edits import Edits
 from gradclinic.fixes.evidence import is_through_time
-from gradclinic.fixes.initial_scale import HE, LECUN, Scheme, initialize
+from gradclinic.fixes.initial_scale import HE, LECUN, Scheme, initialize, orthogonal
 from gradclinic.fixes.posted import (
     ACTIVATIONS,
     CONVOLUTIONS,
@@ -54,6 +56,7 @@ from gradclinic.fixes.tail import renamed
 KIND: FixKind = "activation"
 ADDRESSES: tuple[RuleId, ...] = (
     "vanishing_gradient", "loss_not_decreasing", "saturated_activations", "dead_units", "misplaced_activation",
+    "poor_initialization",
 )  # fmt: skip
 
 DAMPING = frozenset({
@@ -68,7 +71,7 @@ DYING = frozenset({"ReLU", "ReLU6", "Threshold", "Hardswish", "Hardshrink", "Sof
 def propose(posted: Posted, finding: Finding) -> list[Candidate]:
     """Propose ReLU with He initialization, then SELU with LeCun initialization; or what dead and missing units need."""
     if is_through_time(finding):
-        return []
+        return _rectified(posted) if finding.rule == "vanishing_gradient" else []
     if finding.rule == "misplaced_activation":
         return _between_layers(posted)
     if finding.rule == "dead_units":
@@ -82,6 +85,22 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
     selu_why = f"{passes}; SELU draws mean and variance towards 0 and 1 in a plain chain, and no unit can die."
     relu = _replaced(posted, damping, "ReLU", HE, relu_why)
     return [relu, _selu(posted, damping, selu_why)] if _is_plain_chain(posted, damping) else [relu]
+
+
+def _rectified(posted: Posted) -> list[Candidate]:
+    """Propose the rectifier in plain recurrent layers, whose Tanh damps the gradient at each element of the sequence."""
+    damped = [
+        place for place in posted.places.values() if isinstance(place.layer, RNN) and place.layer.nonlinearity == "tanh"
+    ]
+    edits = Edits()
+    for place in damped:
+        edits.set((*place.keys, "nonlinearity"), "relu")
+    why = (
+        "Tanh takes something off the gradient at every element of the sequence; a rectifier passes on all of it where it is active, and "
+        "orthogonal weights keep its size. Over long sequences it may explode instead."
+    )
+    title = "Use ReLU in the RNN, with orthogonal weights"
+    return [Candidate("activation-rnn-relu", title, orthogonal(posted) + edits.operations(), why)] if damped else []
 
 
 def _replaced(posted: Posted, places: Sequence[Place], type_: str, scheme: Scheme, why: str) -> Candidate:

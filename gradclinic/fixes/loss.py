@@ -41,8 +41,11 @@ from gradclinic.fixes.tail import LOG_SOFTMAX, activations_after_the_last_layer,
 KIND: FixKind = "loss"
 ADDRESSES: tuple[RuleId, ...] = (
     "loss_mismatch", "misplaced_activation", "training_error", "class_imbalance", "zero_gradient", "non_finite",
-    "loss_not_decreasing",
+    "loss_not_decreasing", "vanishing_gradient", "saturated_activations",
 )  # fmt: skip
+
+BY_ITSELF: frozenset[RuleId] = frozenset({"vanishing_gradient", "saturated_activations"})
+"""Findings that another loss mends only where the posted one is not made for the task."""
 
 TAKE_LOG_PROBABILITIES = frozenset({"NLLLoss", "KLDivLoss"})
 MEASURE_DISTANCES = frozenset({"MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"})
@@ -59,6 +62,8 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
     if finding.rule == "class_imbalance":
         return _weighted_classes(posted)
     loss, tail = posted.spec.loss.type, activations_after_the_last_layer(posted)
+    if loss not in MEASURE_DISTANCES and finding.rule in BY_ITSELF:
+        return []
     kinds = [place.layer.type for place in tail]
     if loss in {"CrossEntropyLoss", "BCEWithLogitsLoss"}:
         wrong = [place for place in tail if place.layer.type != "LogSoftmax" or len(tail) > 1]
@@ -74,9 +79,10 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
 
 
 def _of_distances(posted: Posted, finding: Finding, tail: list[Place]) -> list[Candidate]:
-    raw = posted.spec.data.raw_facts()
-    if raw is not None and raw.classes is not None:
-        return _of_classes(posted, raw.classes, tail)
+    if posted.classes is not None:
+        return _of_classes(posted, posted.classes, tail)
+    if finding.rule in BY_ITSELF:
+        return []
     wrong = tail if finding.rule == "loss_mismatch" else [place for place in tail if place.layer.type in ONE_SIDED]
     return [_without(posted, wrong, "a regression has to be able to answer any number")] if wrong else []
 
@@ -140,7 +146,8 @@ def _weighted_classes(posted: Posted) -> list[Candidate]:
     """Propose weights by the inverse share of each class, where the shares are known and the loss can weigh."""
     shares, loss = posted.measured.class_shares, posted.spec.loss
     known = [share for share in shares if share > 0]
-    if len(known) < 2:
+    outputs = posted.output[-1] if posted.output else len(shares)
+    if len(known) < 2 or (outputs != len(shares) and loss.type != "BCEWithLogitsLoss"):
         return []
     why = (
         "Each class counts for as much as any other in the loss, however few rows it has. Errors on the frequent classes "

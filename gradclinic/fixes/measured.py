@@ -46,7 +46,9 @@ class Measured(ResultModel):
     best_step: int | None = Field(None, description="Steps done when the validation loss was smallest.")
     batch_size: int | None = None
     noise_scale: float | None = Field(None, description="Gradient noise scale at the end, in samples; may be infinite.")
-    input_shape: tuple[int, ...] | None = Field(None, description="Of one sample, where the spec alone does not say it.")
+    input_shape: tuple[int, ...] | None = Field(
+        None, description="Of one sample, where the spec alone does not say it."
+    )
     classes: int | None = Field(None, description="Classes asked for, likewise; null of a regression.")
     class_shares: list[float] = Field(default_factory=list, description="Share of each class in the training part.")
     loss_fall: float | None = Field(

@@ -41,9 +41,10 @@ def fitting_normalization(
             return {"type": f"BatchNorm{layer.type[-2:]}"}
         if channels is None:
             return None
-        groups = max(number for number in range(1, min(MOST_GROUPS, channels) + 1) if channels % number == 0)
         # A group of one channel would be an instance normalization, which takes away what pictures differ by.
-        return {"type": "GroupNorm", "num_groups": groups if groups < channels else 1}
+        most = max(1, min(MOST_GROUPS, channels // 2))
+        groups = max(number for number in range(1, most + 1) if channels % number == 0)
+        return {"type": "GroupNorm", "num_groups": groups}
     are_vectors = all(shape is not None and len(shape) == 1 for shape in inputs)
     if over_batch and are_vectors and isinstance(layer, Linear):
         return {"type": "BatchNorm1d"}

@@ -77,16 +77,17 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
         "step, however small or large the gradient that reaches it. The gradient itself stays as it is."
     )
     kin = "It scales each weight's steps by the recent size of its gradient, as Adam does"
-    found = [_instead(posted, "Adam", lr, why)]
+    found = [instead(posted, "Adam", lr, why)]
     if isinstance(now, SGD) and now.momentum == 0 and finding.rule in MOMENTUM_HELPS:
         found.append(_momentum(posted, now))
     if finding.rule in KIN_HELPS:
-        found.append(_instead(posted, "NAdam", lr, f"{kin}, and looks one step ahead with its momentum."))
-        found.append(_instead(posted, "RMSprop", lr, f"{kin}, without a memory of their direction."))
+        found.append(instead(posted, "NAdam", lr, f"{kin}, and looks one step ahead with its momentum."))
+        found.append(instead(posted, "RMSprop", lr, f"{kin}, without a memory of their direction."))
     return found
 
 
-def _instead(posted: Posted, type_: str, lr: float, why: str) -> Candidate:
+def instead(posted: Posted, type_: str, lr: float, why: str) -> Candidate:
+    """Return the change to another optimizer, with what the posted one has in common with it."""
     new: dict[str, Any] = {"type": type_, "lr": lr}
     decay: float = getattr(posted.spec.optimizer, "weight_decay", 0.0)  # Rprop has none
     if decay:

@@ -87,6 +87,12 @@ class Posted:
         """The model's layers; none of a graph, whose inside no patch of a spec can change."""
         return () if isinstance(self.spec.model, GraphModel) else self.spec.model.layers
 
+    @property
+    def classes(self) -> int | None:
+        """The number of classes asked for; None of a regression, and where nobody knows."""
+        raw = self.spec.data.raw_facts()
+        return self.measured.classes if raw is None else raw.classes
+
     def raw(self, keys: Keys) -> Any:
         """Return what stands at these keys of the document, as it was posted."""
         here: Any = self.document
@@ -107,17 +113,18 @@ def read_posted(document: Mapping[str, Any], measured: Measured | None = None) -
     """
     spec = parse_spec(document)
     road = _Road()
-    raw = spec.data.raw_facts()
-    # What a file holds is not looked up here: the shapes behind it are unknown, then.
+    raw, known = spec.data.raw_facts(), measured or Measured()
+    # What a file holds is not looked up here; whoever trained on it has told.
+    arriving = known.input_shape if raw is None else raw.input_shape
     layers = () if isinstance(spec.model, GraphModel) else spec.model.layers
-    output = road.follow(layers, ("model", "layers"), None if raw is None else raw.input_shape, turns=1)
+    output = road.follow(layers, ("model", "layers"), arriving, turns=1)
     roles: dict[Keys, Role] = {}
     _mark_end(layers, ("model", "layers"), roles)
     places = {
         keys: Place(keys, layer, roles.get(keys, "hidden"), frozenset(road.inputs[keys]), turns)
         for keys, (layer, turns) in road.layers.items()
     }
-    return Posted(document, spec, places, measured or Measured(), output)
+    return Posted(document, spec, places, known, output)
 
 
 def held_layers(layer: AnyLayer, keys: Keys) -> Iterator[tuple[Keys, Layers]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gradclinic.contract.catalogue import FixRecord
 from gradclinic.contract.diagnosis import CauseKind, Finding, FixKind, RuleId
+from gradclinic.fixes.evidence import is_through_time
 
 CURES: dict[CauseKind, tuple[FixKind, ...]] = {
     "activation": ("activation", "normalization", "residual", "gating", "optimizer"),
@@ -17,6 +18,12 @@ CURES: dict[CauseKind, tuple[FixKind, ...]] = {
     "learning_rate": ("learning_rate", "warmup"),
 }
 """The kinds that address a cause, best first."""
+
+THROUGH_TIME: dict[RuleId, tuple[FixKind, ...]] = {
+    "vanishing_gradient": ("gating", "activation", "initialization"),
+    "exploding_gradient": ("initialization", "gating", "gradient_clipping"),
+}
+"""The kinds that address a gradient lost, or grown, inside a recurrent layer, whatever its cause is called."""
 
 REMEDIES: dict[RuleId, tuple[FixKind, ...]] = {
     "loss_mismatch": ("loss",),
@@ -43,10 +50,10 @@ TREATMENTS: dict[RuleId, tuple[FixKind, ...]] = {
     "training_error": ("loss",),
     "unnormalized_input": ("normalization", "optimizer"),
     "unnormalized_target": ("optimizer",),
-    "poor_initialization": ("initialization", "normalization", "input_scaling", "optimizer"),
+    "poor_initialization": ("initialization", "normalization", "activation", "input_scaling", "optimizer"),
     "vanishing_gradient": (
         "normalization", "residual", "activation", "gating", "initialization", "optimizer", "dense_connections", "depth",
-        "learning_rate",
+        "learning_rate", "loss",
     ),
     "exploding_gradient": (
         "initialization", "normalization", "optimizer", "gradient_clipping", "warmup", "learning_rate", "gating", "depth",
@@ -57,11 +64,11 @@ TREATMENTS: dict[RuleId, tuple[FixKind, ...]] = {
     "learning_rate_too_high": ("learning_rate", "warmup", "lr_schedule", "gradient_clipping", "optimizer"),
     "learning_rate_too_low": ("learning_rate", "lr_schedule", "optimizer", "training_length"),
     "dead_units": ("activation", "initialization", "learning_rate", "normalization", "input_scaling", "warmup"),
-    "saturated_activations": ("initialization", "normalization", "activation", "input_scaling"),
+    "saturated_activations": ("initialization", "normalization", "activation", "input_scaling", "loss"),
     "zero_gradient": ("initialization", "loss", "dropout"),
     "unchanged_weights": ("learning_rate", "optimizer", "initialization", "dropout"),
     "oscillating_loss": ("optimizer",),
-    "overfitting": ("l1", "width"),
+    "overfitting": ("l1",),
     "undertrained": ("optimizer",),
     # What is posted and can hold learning back is taken away before anything is added.
     "loss_not_decreasing": (
@@ -74,7 +81,8 @@ TREATMENTS: dict[RuleId, tuple[FixKind, ...]] = {
 
 def rank(kind: FixKind, finding: Finding) -> tuple[int, int]:
     """Return the place of a kind of fix for a finding; smaller is better. The first number is 0 for a cure."""
-    cures = REMEDIES.get(finding.rule) or (CURES.get(finding.cause.what, ()) if finding.cause else ())
+    through_time = THROUGH_TIME.get(finding.rule, ()) if is_through_time(finding) else ()
+    cures = through_time or REMEDIES.get(finding.rule) or (CURES.get(finding.cause.what, ()) if finding.cause else ())
     if kind in cures:
         return 0, cures.index(kind)
     treatments = TREATMENTS.get(finding.rule, ())

@@ -63,6 +63,13 @@ Measured on digits: 29 blocks of Linear and ReLU after Xavier initialization end
 in each at an accuracy of 0.95 to 0.98, on two seeds.
 """
 
+ROAD: dict[str, Any] = {"bias": False, "init": {"weight": {"type": "orthogonal_"}}}
+"""How a projection starts: as close to the identity as its sizes allow.
+
+Measured on digits: with PyTorch's default, each of whose projections passes on 0.58 of the gradient, eight blocks of Sigmoid of
+shrinking widths ended at chance.
+"""
+
 BOUNDED = frozenset({"Sigmoid", "Hardsigmoid", "Tanh", "Hardtanh", "Softsign", "ReLU6"})
 """Activations of a bounded range: a block with one adds no more to the sum the larger its input is."""
 
@@ -135,11 +142,11 @@ class _Wrapping:
                 return None
             kind = f"Conv{len(steps)}d"
             norms = [{"type": layer.type} for layer in block.layers if layer.type == f"BatchNorm{len(steps)}d"]
-            projection = {"type": kind, "out_channels": left[0], "kernel_size": 1, "stride": steps, "bias": False}
+            projection = {"type": kind, "out_channels": left[0], "kernel_size": 1, "stride": steps, **ROAD}
             return [projection, *norms[:1]]
         if arrived[:-1] != left[:-1] or not arrived:
             return None
-        return [{"type": Linear.__name__, "out_features": left[-1], "bias": False}]
+        return [{"type": Linear.__name__, "out_features": left[-1], **ROAD}]
 
     def _wrap_turns(self, place: Place, repeat: Repeat) -> bool:
         """Wrap the layers of a `Repeat`, if they are one block; say whether that settles it."""

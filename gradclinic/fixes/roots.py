@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from gradclinic.contract.diagnosis import Finding, RuleId
 
 IMPLIED_BY: Mapping[RuleId, tuple[RuleId, ...]] = {
-    "vanishing_gradient": ("over_regularized",),
+    "vanishing_gradient": ("over_regularized", "misplaced_activation"),
     "exploding_gradient": ("unnormalized_input", "unnormalized_target"),
     "zero_gradient": ("misplaced_activation", "over_regularized", "dead_units"),
     "learning_rate_too_low": ("unchanged_weights",),

@@ -34,9 +34,8 @@ ADDRESSES: tuple[RuleId, ...] = ("unnormalized_target",)
 
 def propose(posted: Posted, finding: Finding) -> list[Candidate]:  # noqa: ARG001 - every fix module has one signature
     """Propose to scale the targets, where they are numbers and are not scaled."""
-    data, raw = posted.spec.data, posted.spec.data.raw_facts()
-    is_of_classes = raw is not None and raw.classes is not None
-    if data.normalize_target or posted.spec.loss.type not in MEASURE_DISTANCES or is_of_classes:
+    is_of_distances = posted.spec.loss.type in MEASURE_DISTANCES
+    if posted.spec.data.normalize_target or not is_of_distances or posted.classes is not None:
         return []
     tail = activations_after_the_last_layer(posted)
     patch = [*set_value(posted.document, ("data", "normalize_target"), value=True), *remove_layers(posted, tail)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from gradclinic.contract.diagnosis import Cause, Diagnosis, Evidence, Finding
+from gradclinic.contract.diagnosis import Cause, Diagnosis, Evidence, Finding, RuleId
 
 LINEAR, SIGMOID = {"type": "Linear", "out_features": 64}, {"type": "Sigmoid"}
 OUTPUT = {"type": "Linear", "out_features": 10}
@@ -42,6 +42,7 @@ def diagnosis(*findings: Finding, health: Any = "critical") -> Diagnosis:
 
 
 RULES = ("vanishing_gradient", "exploding_gradient", "non_finite", "loss_not_decreasing")
+ALL_RULES: tuple[str, ...] = get_args(RuleId)
 CAUSES = (None, "activation", "weights", "depth", "learning_rate", "data", "loss")
 ACTIVATIONS = ("ReLU", "Sigmoid", "Tanh", "GELU", "SELU", "Softsign", "Hardshrink", "LeakyReLU", "PReLU")
 DATA = {
@@ -141,15 +142,15 @@ def _linear(draw: st.DrawFn) -> tuple[dict[str, Any], int]:
 
 
 @st.composite
-def findings(draw: st.DrawFn) -> list[Finding]:
+def findings(draw: st.DrawFn, of: Sequence[str] = RULES) -> list[Finding]:
     """Draw findings of different rules, with causes and evidence of all sorts."""
-    rules: Sequence[str] = draw(st.lists(st.sampled_from(RULES), min_size=1, unique=True))
+    rules: Sequence[str] = draw(st.lists(st.sampled_from(of), min_size=1, unique=True))
     return [draw(_finding(rule)) for rule in rules]
 
 
 @st.composite
 def _finding(draw: st.DrawFn, rule: str) -> Finding:
-    signal = draw(st.sampled_from(("update_ratio", "loss", "backward_gain", "val_loss")))
+    signal = draw(st.sampled_from(("update_ratio", "loss", "backward_gain", "val_loss", "time_gain", "dropout")))
     value = draw(st.sampled_from((None, 0.0, 1e-9, 1e-3, 1e20)))
     return finding(
         rule,

@@ -6,11 +6,13 @@ import pytest
 
 from gradclinic.contract.diagnosis import Evidence
 from gradclinic.fixes import apply_patch, propose_fixes
+from gradclinic.fixes.residual import ROAD
 from tests.gradclinic.fixes.sick import LINEAR, OUTPUT, SIGMOID, diagnosis, finding, repeat, spec_of
 
-RELU, TANH, BATCH = {"type": "ReLU"}, {"type": "Tanh"}, {"type": "BatchNorm1d"}
+RELU, TANH, BATCH, BATCH2 = {"type": "ReLU"}, {"type": "Tanh"}, {"type": "BatchNorm1d"}, {"type": "BatchNorm2d"}
 HE = {"weight": {"type": "kaiming_normal_", "nonlinearity": "relu"}, "bias": {"type": "zeros_"}}
 XAVIER = {"weight": {"type": "xavier_normal_"}, "bias": {"type": "zeros_"}}
+BARE = {**LINEAR, "bias": False}
 NARROW = {"type": "Linear", "out_features": 48}
 VANISHING = finding("vanishing_gradient", "activation")
 EXPLODING = finding("exploding_gradient", "weights")
@@ -59,7 +61,13 @@ class TestActivation:
         assert layers_fixed("activation", LINEAR, {"type": "GELU"}, OUTPUT, found=gelu) == [LINEAR, RELU, OUTPUT]
         assert fix_of("activation", spec_of(LINEAR, {"type": "GELU"}, OUTPUT)) is None
 
-    @pytest.mark.parametrize("disturbing", [{"type": "Dropout"}, BATCH, RELU])
+    def test_alpha_dropout_takes_the_place_of_dropout_beside_selu(self):
+        dropped = spec_of(LINEAR, SIGMOID, {"type": "Dropout", "p": 0.3}, OUTPUT)
+        fixes = {fix.id: fix for fix in propose_fixes(dropped, diagnosis(VANISHING))}
+        layers = apply_patch(dropped, fixes["activation-selu"].patch)["model"]["layers"]
+        assert layers == [LINEAR, {"type": "SELU"}, {"type": "AlphaDropout", "p": 0.3}, OUTPUT]
+
+    @pytest.mark.parametrize("disturbing", [{"type": "Dropout1d"}, BATCH, RELU])
     def test_selu_is_proposed_in_plain_chains_only(self, disturbing):
         ids = [fix.id for fix in propose_fixes(spec_of(LINEAR, SIGMOID, OUTPUT), diagnosis(VANISHING))]
         assert {"activation-relu", "activation-selu"} <= set(ids)
@@ -110,10 +118,21 @@ class TestNormalization:
         residual = {"type": "Residual", "layers": [LINEAR, TANH, LINEAR], "shortcut": [LINEAR]}
         layers = layers_fixed("normalization", LINEAR, SIGMOID, repeat(2, LINEAR, TANH), residual, LINEAR, OUTPUT, TANH)
         assert layers == [
-            LINEAR, BATCH, SIGMOID, repeat(2, LINEAR, BATCH, TANH),
-            {"type": "Residual", "layers": [LINEAR, BATCH, TANH, LINEAR, BATCH], "shortcut": [LINEAR]},
-            LINEAR, BATCH, OUTPUT, TANH,
+            BARE, BATCH, SIGMOID, repeat(2, BARE, BATCH, TANH),
+            {"type": "Residual", "layers": [BARE, BATCH, TANH, BARE, BATCH], "shortcut": [LINEAR]},
+            BARE, BATCH, OUTPUT, TANH,
         ]  # fmt: skip
+
+    def test_convolutions_get_that_of_their_dimensions_and_recurrent_layers_one_of_each_sample(self):
+        small = {"type": "Conv2d", "out_channels": 8, "kernel_size": 3}
+        images = spec_of(small, RELU, {"type": "Flatten"}, OUTPUT, data={"type": "digits", "flatten": False})
+        layers = fixed("normalization", images)["model"]["layers"]
+        assert layers[:3] == [{**small, "bias": False}, {"type": "BatchNorm2d"}, RELU]
+        images["training"] = {"batch_size": 4}
+        assert fixed("normalization", images)["model"]["layers"][:2] == [small, {"type": "GroupNorm", "num_groups": 4}]
+        lstm = {"type": "LSTM", "hidden_size": 8}
+        images["model"]["layers"] = [{"type": "Flatten", "end_dim": 2}, lstm, {"type": "Flatten"}, OUTPUT]
+        assert fixed("normalization", images)["model"]["layers"][1:3] == [lstm, {"type": "LayerNorm"}]
 
     @pytest.mark.parametrize("layers", [
         (LINEAR, BATCH, RELU, OUTPUT),
@@ -153,7 +172,7 @@ class TestResidual:
         layers = layers_fixed("residual", outer, repeat(3, inner, SIGMOID), OUTPUT)
         assert layers[:2] == [outer, {"type": "Sequential", "layers": [inner, SIGMOID]}]
 
-    def test_blocks_side_by_side_are_wrapped_where_sizes_match(self):
+    def test_blocks_side_by_side_are_wrapped_with_a_projection_where_sizes_differ(self):
         group = {"type": "Sequential", "layers": [LINEAR, TANH]}
         layers = layers_fixed(
             "residual",
@@ -170,9 +189,34 @@ class TestResidual:
             OUTPUT,
         )
         first = {"type": "Residual", "layers": [LINEAR, SIGMOID, {"type": "Dropout"}]}
+        second = {"type": "Residual", "layers": [NARROW, SIGMOID], "shortcut": [{**NARROW, **ROAD}]}
         third = {"type": "Residual", "layers": [NARROW, SIGMOID]}
+        fourth = {"type": "Residual", "layers": [LINEAR, RELU], "shortcut": [{**LINEAR, **ROAD}]}
         last = {"type": "Sequential", "layers": [{"type": "Residual", "layers": [LINEAR, TANH]}]}
-        assert layers == [first, NARROW, SIGMOID, third, LINEAR, RELU, last, OUTPUT]
+        assert layers == [first, second, third, fourth, last, OUTPUT]
+
+    def test_convolutions_are_wrapped_before_what_pools(self):
+        conv = {"type": "Conv2d", "out_channels": 6, "kernel_size": 3, "padding": 1}
+        wide, pool = {**conv, "out_channels": 8, "stride": 2}, {"type": "MaxPool2d", "kernel_size": 2}
+        blocks = (conv, RELU, conv, BATCH2, RELU, pool, wide, BATCH2, RELU, {"type": "Flatten"}, OUTPUT)
+        layers = layers_fixed("residual", *blocks, data={"type": "digits", "flatten": False})
+        projection = [
+            {"type": "Conv2d", "out_channels": 8, "kernel_size": 1, "stride": [2, 2], **ROAD},
+            BATCH2,
+        ]
+        assert layers == [
+            conv, RELU, {"type": "Residual", "layers": [conv, BATCH2, RELU]}, pool,
+            {"type": "Residual", "layers": [wide, BATCH2, RELU], "shortcut": projection},
+            {"type": "Flatten"}, OUTPUT,
+        ]  # fmt: skip
+
+    def test_what_is_lost_through_time_has_no_road_over_depth(self):
+        rnn = {"type": "RNN", "hidden_size": 8}
+        images = spec_of({"type": "Flatten", "end_dim": 2}, rnn, rnn, rnn, {"type": "Flatten"}, OUTPUT)
+        images["data"] = {"type": "digits", "flatten": False}
+        assert fix_of("residual", images) is not None
+        through_time = finding("vanishing_gradient", "weights", evidence=[Evidence(signal="time_gain", value=1e-9)])
+        assert fix_of("residual", images, through_time) is None
 
     def test_nested_turns_are_wrapped_innermost(self):
         layers = layers_fixed("residual", repeat(2, LINEAR, RELU, repeat(3, LINEAR, TANH)), OUTPUT)
@@ -191,7 +235,7 @@ class TestResidual:
         (repeat(5, {"type": "Residual", "layers": [LINEAR, SIGMOID]}), OUTPUT),
         (repeat(5, OUTPUT, SIGMOID),),
         (repeat(5, LINEAR), OUTPUT),
-        (LINEAR, SIGMOID, NARROW, SIGMOID, OUTPUT),
+        (NARROW, SIGMOID, LINEAR, SIGMOID, OUTPUT),
         (repeat(1, NARROW, SIGMOID), OUTPUT),
     ])  # fmt: skip
     def test_it_is_not_proposed_where_there_is_nothing_to_wrap(self, layers):

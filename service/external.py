@@ -1,8 +1,8 @@
 """Runs from outside: taken in, filled, and judged when they end.
 
-The service judges them itself, in the request that ends them. It is no worker's job: it needs no torch, takes milliseconds
-(the longest history that is kept, seconds), and whoever ends a run waits for the answer, while a queue of trainings may be
-hours long, or a service may have no workers at all. What it does need is memory, hence the limiters in `service.app`.
+The service judges them itself, in the request that ends them. It is no worker's job: it needs no torch, takes less
+than a second however long the run was, and whoever ends a run waits for the answer, while a queue of trainings may be hours
+long, or a service may have no workers at all. What it does need is memory, hence the limiters in `service.app`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ import hashlib
 import json
 from typing import Any
 
-import numpy as np
-
 from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.external import FinishedRun, NewRun
 from gradclinic.contract.job import Run
 from gradclinic.contract.parse import load_json, parse_document
-from gradclinic.diagnosis import diagnose
-from gradclinic.diagnosis.thresholds import check_thresholds
-from gradclinic.errors import Conflict, InvalidHistory, InvalidSpec, RunEnded
-from gradclinic.history import History, RunFacts
+from gradclinic.diagnosis import check_thresholds
+from gradclinic.errors import Conflict, InvalidSpec, NoDiagnosis, RunEnded
+from gradclinic.history import RunFacts
 from service.answers import run_with_links
 from service.external_form import PostedPart, known_facts
+from service.judging import judge_run
 from store.external import (
     Room,
     add_external_chunk,
@@ -30,10 +28,10 @@ from store.external import (
     end_external_run,
     refuse_another_run,
     refuse_job_run,
-    thresholds_of,
 )
-from store.histories import read_history
+from store.histories import read_facts
 from store.idempotency import StoredAnswer, keep_answer, recall_answer
+from store.judging import thresholds_of
 from store.runs import find_run
 from store.transactions import Store
 
@@ -101,14 +99,14 @@ def finish_run(store: Store, run_id: str, body: bytes) -> Run:
     """
     finished = parse_document(FinishedRun, load_json(body))
     for _ in range(ROUNDS):
-        run, history = _read_run(store, run_id)
-        facts = _facts_at_end(history.facts, finished)
+        run, known = _read_run(store, run_id)
+        facts = _facts_at_end(known, finished)
         if run.status != "training":
-            if (run.status, facts) != (finished.status, history.facts):
+            if (run.status, facts) != (finished.status, known):
                 raise RunEnded(f"Run {run_id} ended as {run.status} before, and something else is said of its end now.")
             return run
         # No transaction is open meanwhile: SQLite has one writer at a time, and workers have to write.
-        diagnosis = _judge(store, run_id, History(history.tables, facts))
+        diagnosis = _judge(store, run_id, facts)
         with store.writing() as writer:
             chunks = run.chunks or 0
             if end_external_run(
@@ -118,12 +116,11 @@ def finish_run(store: Store, run_id: str, body: bytes) -> Run:
     raise Conflict(f"Chunks of run {run_id} came in while it was judged. Finish it when all of them are there.")
 
 
-def _read_run(store: Store, run_id: str) -> tuple[Run, History]:
-    """Return a run with its history; of one that has ended, the facts alone."""
+def _read_run(store: Store, run_id: str) -> tuple[Run, RunFacts]:
     with store.reading() as reader:
         run = find_run(reader, run_id)
         refuse_job_run(run)
-        return run, read_history(reader, run_id, signals=None if run.status == "training" else [])
+        return run, read_facts(reader, run_id)
 
 
 def _facts_at_end(known: RunFacts, finished: FinishedRun) -> RunFacts:
@@ -133,15 +130,13 @@ def _facts_at_end(known: RunFacts, finished: FinishedRun) -> RunFacts:
     return RunFacts.model_validate(facts.model_dump() | changes)
 
 
-def _judge(store: Store, run_id: str, history: History) -> Diagnosis | None:
+def _judge(store: Store, run_id: str, facts: RunFacts) -> Diagnosis | None:
     """Return the diagnosis; None where nothing was recorded that could be judged."""
     with store.reading() as reader:
-        thresholds = thresholds_of(reader, run_id)
-    try:
-        with np.errstate(all="ignore"):  # whatever is sent is judged; means of infinities are no news for our log
-            diagnosis = diagnose(history, thresholds)
-    except InvalidHistory:
-        return None
+        try:
+            diagnosis = judge_run(reader, run_id, thresholds_of(reader, run_id), facts)
+        except NoDiagnosis:
+            return None
     return diagnosis.model_copy(update={"notes": [*diagnosis.notes, NO_FIXES]})
 
 

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from gradclinic.contract.event import EndEvent, FindingEvent, ProgressEvent, StatusEvent
 from gradclinic.contract.external import FinishedRun, NewRun
+from gradclinic.contract.judgement import Judgement
 from gradclinic.contract.spec import JobSpec
 from gradclinic.contract.sweep import SweepSpec
 from gradclinic.history.packed import MEDIA_TYPE as PACKED
@@ -94,6 +95,13 @@ POSTED_END: dict[str, Any] = _posted(
     },
 )
 """For `openapi_extra` of the route that ends a run from outside."""
+
+POSTED_JUDGEMENT: dict[str, Any] = _posted(
+    "Judgement",
+    "The thresholds to judge by.",
+    {"stricter": {"summary": "A stricter eye", "value": {"thresholds": {"vanishing_gain": 1e-3}}}},
+)
+"""For `openapi_extra` of the route that judges a run once more."""
 
 POSTED_PART: dict[str, Any] = {
     "requestBody": {
@@ -213,7 +221,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
     )
     schemas: dict[str, Any] = document["components"]["schemas"]
-    for model in (JobSpec, SweepSpec, NewRun, FinishedRun, Problem):
+    for model in (JobSpec, SweepSpec, NewRun, FinishedRun, Judgement, Problem):
         schema = model.model_json_schema(ref_template=REFERENCE)
         for name, definition in (*schema.pop("$defs", {}).items(), (model.__name__, schema)):
             if schemas.setdefault(name, definition) != definition:

@@ -115,13 +115,6 @@ def add_external_chunk(  # noqa: PLR0913 - what a chunk is made of, each by its 
     return find_run(writer, run_id)
 
 
-def thresholds_of(reader: Reader, run_id: str) -> dict[str, float]:
-    """Return the thresholds that an external run is to be judged by, beside the documented ones."""
-    text = reader.connection.execute(select(runs.c.thresholds).where(runs.c.id == run_id)).scalar_one_or_none()
-    found: dict[str, float] = {} if text is None else json.loads(text)
-    return found
-
-
 def refuse_job_run(run: Run) -> None:
     """Refuse what may be done to an external run alone.
 

@@ -40,7 +40,7 @@ def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
         return
     done = part.last_step + 1
     write_fenced(writer, claim, step=done, version=jobs.c.version + 1)
-    before = _steps_done(writer, claim.run_id)
+    before = steps_done(writer, claim.run_id)
     if before < done:
         _write(writer, claim.run_id, part, claim.attempt, before)
 
@@ -50,7 +50,7 @@ def write_part(writer: Writer, run_id: str, part: History, attempt: int) -> None
 
     Chunks may be of any length. Each signal has to keep its subjects, and its steps to follow those that are there.
     """
-    _write(writer, run_id, part, attempt, _steps_done(writer, run_id))
+    _write(writer, run_id, part, attempt, steps_done(writer, run_id))
 
 
 def _write(writer: Writer, run_id: str, part: History, attempt: int, before: int) -> None:
@@ -112,11 +112,6 @@ def read_history(  # noqa: PLR0913 - the parameters of the HTTP history
     return History(concatenate(parts).tables, facts)
 
 
-def _steps_done(reader: Reader, run_id: str) -> int:
-    found: int = reader.connection.execute(select(runs.c.steps_done).where(runs.c.id == run_id)).scalar_one()
-    return found
-
-
 def _range(start: int, stop: int | None) -> tuple[int, int]:
     """Return the range within what the table can hold."""
     end = LAST_STEP + 1 if stop is None else min(stop, LAST_STEP + 1)
@@ -127,6 +122,19 @@ def _asked_for(run_id: str, signals: Collection[str] | None, start: int, stop: i
     # Both ends inside: `first_step < stop` would not fit into the column where the range is open.
     conditions = [_chunks.run_id == run_id, _chunks.last_step >= start, _chunks.first_step <= stop - 1]
     return conditions if signals is None else [*conditions, _chunks.signal.in_(signals)]
+
+
+def steps_done(reader: Reader, run_id: str) -> int:
+    """Return how many steps of a run have been recorded.
+
+    Raises:
+        NotFound: There is no run with that id.
+    """
+    query = select(runs.c.steps_done).where(runs.c.id == run_id)
+    found: int | None = reader.connection.execute(query).scalar_one_or_none() if is_id(run_id) else None
+    if found is None:
+        raise NotFound("run", run_id)
+    return found
 
 
 def read_facts(reader: Reader, run_id: str) -> RunFacts:

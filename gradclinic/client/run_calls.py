@@ -96,6 +96,16 @@ class RunCalls:
         """Read the diagnosis of a run."""
         return read_as(Diagnosis, self._connection.send("GET", path_of("runs", run_id, "diagnosis")))
 
+    def judge_run(self, run_id: str, thresholds: Mapping[str, float]) -> Diagnosis:
+        """Have a run's history judged once more, by other thresholds; nothing is trained, and its stored diagnosis stays.
+
+        Args:
+            run_id: A run of any kind that has ended.
+            thresholds: Overrides by name, on top of the run's own; `GET /v1/rules` lists them.
+        """
+        body = {"thresholds": dict(thresholds)}
+        return read_as(Diagnosis, self._connection.send("POST", path_of("runs", run_id, "diagnosis"), json=body))
+
     def delete_run(self, run_id: str) -> None:
         """Delete an external run with everything that was recorded of it; a job's run goes with its job."""
         self._connection.send("DELETE", path_of("runs", run_id))

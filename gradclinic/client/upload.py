@@ -93,8 +93,8 @@ def finish_run(connection: Connection, run_id: str, document: Mapping[str, Any],
 
 
 def facts_document(facts: RunFacts) -> dict[str, Any]:
-    """Return facts as JSON has them: a number that is not finite becomes null."""
-    document: dict[str, Any] = json.loads(facts.model_dump_json())
+    """Return facts as JSON has them: a number that is not finite becomes null. Of a preflight there is no history to send."""
+    document: dict[str, Any] = json.loads(facts.model_dump_json(exclude={"preflight"}))
     return document
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gradclinic.contract.base import Probability, SpecModel
+from gradclinic.contract.diagnosis import RuleId
 from gradclinic.contract.spec import LabelKey, LabelValue
 from gradclinic.contract.training import DiagnosisOptions
 
@@ -110,6 +111,8 @@ class ExternalOutcome(SpecModel):
     best_val_loss: Loss | None = Field(None, description="The smallest validation loss that was evaluated.")
     best_metric: Loss | None = Field(None, description="The best value of the leading metric.")
     best_step: Steps | None = Field(None, description="Steps done when the validation loss was smallest.")
+    stopped_by: RuleId | None = Field(None, description="The finding that ended it early.")
+    steps_saved: Steps = Field(0, description="Steps that were planned and not done for that reason.")
 
 
 class ExternalError(SpecModel):
@@ -133,6 +136,9 @@ class ExternalFacts(SpecModel):
     steps_planned: Steps | None = Field(None, description="Optimizer steps that the training is to have.")
     steps_per_epoch: Steps | None = Field(None, description="Optimizer steps in one pass over the data.")
     batch_size: Steps | None = Field(None, description="Samples a step.")
+    judged_samples: Steps | None = Field(None, description="Samples of the part that evaluations judge.")
+    parameters: Annotated[int, Field(ge=0)] | None = Field(None, description="Parameters, frozen ones included.")
+    rate_is_constant: bool | None = Field(None, description="Whether nothing changes the learning rate.")
     noise_scale: Loss | None = Field(
         None, description="Samples at which gradient and noise are equally large, at the end."
     )

@@ -9,7 +9,7 @@ ones saturate it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,7 +103,7 @@ def attribute(
     shares = _shares(groups, totals, sign)
     if not shares:
         return None
-    what = max(shares, key=shares.__getitem__)
+    what = _largest(shares)
     place = max(
         (place for place, group in enumerate(groups) if group.what(totals[place]) == what),
         key=lambda place: sign * groups[place].decades(totals[place]),
@@ -142,6 +142,10 @@ def _shares(groups: Sequence[_Group], totals: Sequence[float], sign: int) -> dic
     return shares
 
 
+def _largest(shares: Mapping[CauseKind, float]) -> CauseKind:
+    return max(shares, key=shares.__getitem__)
+
+
 def _confidence(
     groups: Sequence[_Group],
     gains: npt.NDArray[np.float64],
@@ -160,7 +164,7 @@ def _confidence(
             for group, shift in zip(groups, moved, strict=True)
         ]
         shares = _shares(groups, totals, sign)
-        return max(shares, key=shares.__getitem__) if shares else None
+        return _largest(shares) if shares else None
 
     return wins_again(len(gains), draw, winner)
 

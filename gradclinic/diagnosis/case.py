@@ -14,7 +14,8 @@ from gradclinic.diagnosis.fate import Fate, fate_of
 from gradclinic.diagnosis.gains import Gains, backward_gains
 from gradclinic.diagnosis.learning import Learning, judge_learning
 from gradclinic.diagnosis.thresholds import thresholds_with
-from gradclinic.history import WHOLE_STEP, History
+from gradclinic.diagnosis.weighing import spans, weighted_median
+from gradclinic.history import WHOLE_STEP, History, SignalTable
 from gradclinic.history.facts import Trivial
 
 
@@ -67,11 +68,12 @@ class Case:
     @cached_property
     def gradient_norms(self) -> npt.NDArray[np.float64]:
         """The norm (n,) of the whole gradient at each record of `grad_norm`; nothing where that was not recorded."""
-        if "grad_norm" not in self.history:
-            return np.empty(0)
-        table = self.history["grad_norm"]
-        # A table of someone else's may have the parameters' norms alone; hypot neither overflows nor underflows.
-        return table.series() if WHOLE_STEP in table.subjects else np.hypot.reduce(table.values, axis=1)
+        return _whole_norms(self.history["grad_norm"]) if "grad_norm" in self.history else np.empty(0)
+
+    @cached_property
+    def largest_gradient_norms(self) -> npt.NDArray[np.float64]:
+        """The same, of a stretch that is summed up the largest."""
+        return _whole_norms(self.history.highest("grad_norm")) if "grad_norm" in self.history else np.empty(0)
 
     @cached_property
     def weight_updates(self) -> npt.NDArray[np.float64] | None:
@@ -79,11 +81,16 @@ class Case:
 
         Biases often start at 0, and any step moves those infinitely far.
         """
-        if "update_ratio" not in self.history:
-            return None
-        table = self.history["update_ratio"]
-        columns = [place for place, name in enumerate(table.subjects) if "weight" in name.rpartition(".")[2]]
-        return table.values[:, columns] if len(table.steps) and columns else None
+        return _of_weights(self.history["update_ratio"]) if "update_ratio" in self.history else None
+
+    @cached_property
+    def largest_weight_updates(self) -> npt.NDArray[np.float64] | None:
+        """The same, of a stretch that is summed up the largest."""
+        return _of_weights(self.history.highest("update_ratio")) if "update_ratio" in self.history else None
+
+    def typical(self, signal: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the median of values (n, ...) at the n records of a signal, weighed by the steps that each stands for."""
+        return weighted_median(values, spans(self.history[signal].steps, self.history.last_step))
 
     @cached_property
     def way_of_weights(self) -> float | None:
@@ -94,12 +101,10 @@ class Case:
         ratios = self.weight_updates
         if ratios is None:
             return None
-        steps = self.history["update_ratio"].steps
-        last = self.history.last_step or 0
-        spans = np.diff(np.append(steps, last + 1))
-        planned = self.history.facts.steps_planned
-        longer = planned / (last + 1) if self.was_ended and planned is not None else 1.0
-        return longer * float(np.median(np.where(np.isfinite(ratios), ratios, 0.0).T @ spans))
+        weights = spans(self.history["update_ratio"].steps, self.history.last_step)
+        planned, done = self.history.facts.steps_planned, (self.history.last_step or 0) + 1
+        longer = planned / done if self.was_ended and planned is not None else 1.0
+        return longer * float(np.median(np.where(np.isfinite(ratios), ratios, 0.0).T @ weights))
 
     @cached_property
     def start_over_trivial(self) -> float | None:
@@ -139,7 +144,7 @@ class Case:
         """Return the largest update of a weight before a step, relative to the weight, and whose it was."""
         if "update_ratio" not in self.history:
             return None
-        table = self.history["update_ratio"].between(0, before)
+        table = self.history.highest("update_ratio").between(0, before)
         # Biases often start at 0, and any step moves those infinitely far.
         ratios = np.where(np.isfinite(table.values), table.values, -1.0)
         columns = [place for place, name in enumerate(table.subjects) if name.endswith("weight")]
@@ -148,3 +153,13 @@ class Case:
         largest = ratios[:, columns].max(axis=0)
         place = int(np.argmax(largest))
         return float(largest[place]), table.subjects[columns[place]]
+
+
+def _whole_norms(table: SignalTable) -> npt.NDArray[np.float64]:
+    # A table of someone else's may have the parameters' norms alone; hypot neither overflows nor underflows.
+    return table.series() if WHOLE_STEP in table.subjects else np.hypot.reduce(table.values, axis=1)
+
+
+def _of_weights(table: SignalTable) -> npt.NDArray[np.float64] | None:
+    columns = [place for place, name in enumerate(table.subjects) if "weight" in name.rpartition(".")[2]]
+    return table.values[:, columns] if len(table.steps) and columns else None

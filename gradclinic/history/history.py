@@ -89,6 +89,14 @@ class History:
             )
         return self.tables[signal]
 
+    def highest(self, signal: str) -> SignalTable:
+        """Return the table of one signal for whoever asks for its largest values: here all of them, as they were recorded.
+
+        Where stretches of steps are summed up in one row, `self[signal]` holds means, and this the largest values; see
+        `gradclinic.history.summary`.
+        """
+        return self[signal]
+
     @property
     def last_step(self) -> int | None:
         """The last step of which anything is recorded; None of an empty history."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
@@ -14,8 +15,10 @@ from service.errors import NotAcceptable
 from service.history_answer import FORMATS, write_history
 from service.history_form import HistoryJson
 from service.history_query import HistoryQuery
+from service.judging import judge_again
 from service.negotiation import choose_form
-from service.openapi import HISTORY_TABLES, problems
+from service.openapi import HISTORY_TABLES, POSTED_JUDGEMENT, problems
+from service.posted import PostedBody
 from service.provided import GivenStore, RunId
 from service.streaming import stream
 from store.diagnoses import find_diagnosis
@@ -46,6 +49,20 @@ def show_diagnosis(run_id: RunId, store: GivenStore) -> Response:
     """Show the run's diagnosis. Too early is a 409 `diagnosis_not_ready`, for ever none a 409 `no_diagnosis`."""
     with store.reading() as reader:
         return answer(find_diagnosis(reader, run_id))
+
+
+@router.post(
+    "/diagnosis",
+    operation_id="runs_judge_again",
+    summary="Judge a run by other thresholds",
+    response_model=Diagnosis,
+    responses=problems(404, 408, 409, 413, 415),
+    openapi_extra=POSTED_JUDGEMENT,
+)
+async def judge_by_other_thresholds(request: Request, run_id: RunId, store: GivenStore, body: PostedBody) -> Response:
+    """Judge the same history once more; nothing is trained, and the stored diagnosis stays. Too early is a 409."""
+    limiter = request.app.state.judgements
+    return answer(await to_thread.run_sync(judge_again, store, run_id, body, limiter=limiter))
 
 
 @router.get(

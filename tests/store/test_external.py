@@ -31,9 +31,9 @@ from store.external import (
     delete_external_run,
     end_external_run,
     refuse_another_run,
-    thresholds_of,
 )
 from store.histories import read_history
+from store.judging import thresholds_of
 from store.runs import baseline_of, find_run, list_runs
 from store.tables import external_chunks, history_chunks
 from store.transactions import Store

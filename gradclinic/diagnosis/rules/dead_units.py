@@ -43,7 +43,7 @@ def check(case: Case) -> Finding | None:
     if not dead:
         return None
     worst, share = max(dead, key=lambda one: one[1])
-    above = table.values[:, table.subjects.index(worst)] > threshold
+    above = case.history.highest("dead_fraction").series(worst) > threshold
     step = int(table.steps[int(np.argmax(above))])
     born = step <= int(table.steps[0]) + FIRST_STEPS
     return Finding(

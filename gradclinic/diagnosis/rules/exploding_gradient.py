@@ -88,7 +88,7 @@ def _flooded(gains: Gains, window: np.ndarray[Any, Any], threshold: float) -> li
 
 def _over_time(case: Case) -> Finding | None:
     table = case.history["grad_norm"]
-    norms = case.gradient_norms
+    norms = case.largest_gradient_norms
     start = norms[:FIRST_STEPS][np.isfinite(norms[:FIRST_STEPS])]
     usual = float(np.median(start)) if len(start) else 0.0
     threshold = case.thresholds["exploding_growth"]

@@ -30,7 +30,7 @@ def check(case: Case) -> Finding | None:
     if share <= threshold:
         return None
     norms = case.gradient_norms
-    usual = float(np.nanmedian(norms)) if len(norms) else float("nan")
+    usual = float(case.typical("grad_norm", norms)) if len(norms) else float("nan")
     return Finding(
         rule="gradient_clipped_away",
         severity=case.severity,

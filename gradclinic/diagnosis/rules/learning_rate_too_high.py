@@ -34,14 +34,14 @@ TIMES = 2
 
 def check(case: Case) -> Finding | None:
     """Fire where updates are out of proportion to the weights, and the training suffered."""
-    ratios = case.weight_updates
-    if ratios is None or not len(ratios) or case.severity == "info":
+    ratios, longest = case.weight_updates, case.largest_weight_updates
+    if ratios is None or longest is None or not len(ratios) or case.severity == "info":
         return None
     threshold = case.thresholds["too_long_update"]
     # A weight that blew up is as large as its updates; what is no number any more was the longest step of all.
-    largest = np.where(np.isnan(ratios), np.inf, ratios).max(axis=1, initial=0.0)
+    largest = np.where(np.isnan(longest), np.inf, longest).max(axis=1, initial=0.0)
     long = largest > threshold
-    typical = float(np.median(np.median(np.where(np.isfinite(ratios), ratios, np.inf), axis=1)))
+    typical = float(case.typical("update_ratio", np.median(np.where(np.isfinite(ratios), ratios, np.inf), axis=1)))
     jumped = bool(long.any()) and _jump(case) > case.thresholds["loss_jump"]
     if long.sum() < TIMES and not jumped and typical <= case.thresholds["overshooting_update"]:
         return None

@@ -37,7 +37,7 @@ def check(case: Case) -> Finding | None:
         and case.history.facts.task == "classification"
     ):
         return None
-    typical = float(np.nanmedian(ratios))
+    typical = float(np.nanmedian(case.typical("update_ratio", ratios)))
     return Finding(
         rule="learning_rate_too_low",
         severity=case.severity,
@@ -66,7 +66,7 @@ def _gradient_arrives(case: Case) -> bool:
     gains = case.gains
     if gains is None or not len(gains.total):
         return True
-    return bool(np.nanmedian(gains.total) > np.log10(case.thresholds["vanishing_gain"]))
+    return bool(gains.typical(gains.total) > np.log10(case.thresholds["vanishing_gain"]))
 
 
 def _digits(lr: float) -> dict[str, object]:

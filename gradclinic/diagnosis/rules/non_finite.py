@@ -53,7 +53,7 @@ def _in_number(history: History, name: str) -> Evidence | None:
 def _in_gradients(history: History) -> tuple[Evidence, list[str]] | None:
     if "grad_nonfinite" not in history:
         return None
-    table = history["grad_nonfinite"]
+    table = history.highest("grad_nonfinite")
     bad = table.values > 0
     if not bad.any():
         return None

@@ -22,6 +22,7 @@ from gradclinic.contract.diagnosis import Cause, Evidence, Finding
 from gradclinic.diagnosis.case import Case
 from gradclinic.diagnosis.confidence import beyond, share_beyond
 from gradclinic.diagnosis.rule import Rule
+from gradclinic.diagnosis.weighing import spans, weighted_median
 from gradclinic.history import Restraint
 
 
@@ -50,19 +51,20 @@ def _pull(case: Case, restraint: Restraint) -> float | None:
     table, ratios = case.history["weight_norm"], case.weight_updates
     weights = [name for name in table.subjects if "weight" in name.rpartition(".")[2]]
     if restraint.is_decoupled and ratios is not None and "lr" in case.history:
-        shrinks = float(np.nanmedian(case.history["lr"].series())) * restraint.weight_decay
-        update = float(np.nanmedian(ratios))
+        shrinks = float(case.typical("lr", case.history["lr"].series())) * restraint.weight_decay
+        update = float(np.nanmedian(case.typical("update_ratio", ratios)))
         return shrinks / update if update > 0 else None
     norms = case.history["grad_norm"]
-    at = np.isin(norms.steps, table.steps)
+    at, both = np.isin(norms.steps, table.steps), np.isin(table.steps, norms.steps)
     pulls = [
-        restraint.weight_decay
-        * table.series(name)[np.isin(table.steps, norms.steps)]
-        / np.maximum(norms.series(name)[at], 1e-45)
+        restraint.weight_decay * table.series(name)[both] / np.maximum(norms.series(name)[at], 1e-45)
         for name in weights
         if name in norms.subjects
     ]
-    return float(np.nanmedian(np.concatenate(pulls))) if pulls else None
+    if not pulls or not both.any():
+        return None
+    counts = spans(table.steps[both], case.history.last_step)
+    return float(weighted_median(np.concatenate(pulls), np.tile(counts, len(pulls))))
 
 
 def _finding(case: Case, said: str, evidence: Evidence, confidence: float) -> Finding:

@@ -31,12 +31,13 @@ def check(case: Case) -> Finding | None:
     if not len(table.steps):
         return None
     threshold = case.thresholds["saturated_share"]
-    typical = np.maximum(np.nanmedian(table.values, axis=0), table.values[0])
+    typical = np.fmax(case.typical("saturated_fraction", table.values), table.values[0])
     flat = [(name, float(share)) for name, share in zip(table.subjects, typical, strict=True) if share > threshold]
     if not flat:
         return None
     worst, share = max(flat, key=lambda one: one[1])
-    step = int(table.steps[int(np.argmax(table.values[:, table.subjects.index(worst)] > threshold))])
+    above = case.history.highest("saturated_fraction").series(worst) > threshold
+    step = int(table.steps[int(np.argmax(above))])
     types = {layer.name: layer.type for layer in case.history.facts.layers}
     start = Cause(
         what="weights",

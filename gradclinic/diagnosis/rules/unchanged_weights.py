@@ -24,7 +24,7 @@ from gradclinic.diagnosis.rule import Rule
 
 def check(case: Case) -> Finding | None:
     """Fire where no weight was ever updated by more than rounding."""
-    ratios = case.weight_updates
+    ratios = case.largest_weight_updates
     if ratios is None or not ratios.size or not np.isfinite(ratios).any():
         return None
     threshold = case.thresholds["unchanged_update"]

@@ -137,9 +137,9 @@ def _evidence(case: Case, gains: Gains, row: int, total: float, threshold: float
     parameters = gains.layers[0].parameters
     if parameters and "update_ratio" in case.history and parameters[0] in case.history["update_ratio"].subjects:
         ratios = case.history["update_ratio"].series(parameters[0])
-        finite = ratios[np.isfinite(ratios)]
-        if len(finite):
-            found.append(Evidence(signal="update_ratio", value=float(np.median(finite)), layer=parameters[0]))
+        typical = float(case.typical("update_ratio", np.where(np.isfinite(ratios), ratios, np.nan)))
+        if np.isfinite(typical):
+            found.append(Evidence(signal="update_ratio", value=typical, layer=parameters[0]))
     return found
 
 

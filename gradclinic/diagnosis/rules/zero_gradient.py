@@ -26,7 +26,7 @@ SHOWN = 3
 
 def check(case: Case) -> Finding | None:
     """Fire where a parameter's gradient was 0 at every recorded step."""
-    table = case.history["grad_norm"]
+    table = case.history.highest("grad_norm")
     never = (table.values == 0).all(axis=0)
     starved = [name for name, is_zero in zip(table.subjects, never, strict=True) if is_zero and name != WHOLE_STEP]
     if not starved or not len(table.steps):

@@ -146,3 +146,24 @@ class TestDiagnosing:
     def test_a_part_that_was_cut_is_no_history(self, saved: Path):
         saved.write_bytes(saved.read_bytes()[:-100])
         assert call("diagnose", saved).exit_code == 2
+
+    def test_a_threshold_can_be_another(self, saved: Path):
+        result = call("diagnose", saved, "--threshold", "vanishing_gain=1e-30", "--json", "--fail-on", "never")
+        rules = [finding["rule"] for finding in json.loads(result.stdout)["diagnosis"]["findings"]]
+        assert "vanishing_gradient" not in rules
+        assert call("diagnose", saved, "--threshold", "vanishing=1").exit_code == 2
+        for wrong in ("vanishing_gain", "vanishing_gain=small", "vanishing_gain=nan"):
+            assert call("diagnose", saved, "--threshold", wrong).exit_code == 2
+
+    def test_a_stored_run_is_judged_by_the_service(self, stub: StubService):
+        path = f"/v1/runs/{RUN_ID}/diagnosis"
+        stub.on("POST", path, Answer(200, documents.diagnosis(documents.FINDING)))
+        result = call("diagnose", "--run", RUN_ID, "--threshold", "vanishing_gain=0.001", "--json")
+        assert result.exit_code == 1, result.output
+        assert json.loads(result.stdout)["diagnosis"]["findings"][0]["rule"] == "vanishing_gradient"
+        (asked,) = [one for one in stub.asked if one.path == path]
+        assert asked.body == {"thresholds": {"vanishing_gain": 0.001}}
+
+    def test_a_file_or_a_run_and_not_both(self, saved: Path):
+        assert call("diagnose").exit_code == 2
+        assert call("diagnose", saved, "--run", RUN_ID).exit_code == 2

@@ -55,18 +55,31 @@ class Arm:
         return list(dict.fromkeys(found))
 
 
+FLAT_SAMPLES = 64
+"""Samples up to which a step costs what one of a single sample does: what PyTorch takes to start its operators.
+
+Measured on one core, steps of 1 and of 64 samples: 1.9 and 1.9 ms for an MLP on digits, 4.9 and 5.6 for a small convnet, 14 and 19
+for a small transformer; at 256 samples 2.6, 17 and 45.
+"""
+
+
 def relative_cost(spec: JobSpec, posted: JobSpec) -> float:
-    """Estimate what a training of `spec` costs in trainings of `posted`: samples seen, whatever the model."""
+    """Estimate what a training of `spec` costs in trainings of `posted`, by its steps and their samples, whatever the model."""
     new, old = spec.training, posted.training
     if new.epochs is not None and old.epochs is not None:
-        return new.epochs / old.epochs
-    # Without epochs on both sides a step is a batch; what an epoch has in steps is not known on paper, nor needed: fixes
-    # that set steps where there were epochs lengthen a training, and are few.
-    if new.epochs is not None or old.epochs is not None:
-        return 1.0
-    return (new.total_steps(1) * new.batch_size) / max(1, old.total_steps(1) * old.batch_size)
+        steps = new.epochs / old.epochs * old.batch_size / new.batch_size
+    elif new.epochs is not None or old.epochs is not None:
+        # How many steps an epoch has is not known on paper; few fixes set the one where the other was.
+        steps = 1.0
+    else:
+        steps = new.total_steps(1) / max(1, old.total_steps(1))
+    return steps * _weight(new.batch_size) / _weight(old.batch_size)
 
 
 def cost_of(result: TrialResult, baseline: TrialResult) -> float:
-    """Return what a training cost, in trainings of the baseline: samples seen over those that the baseline was to see."""
-    return result.steps * result.samples / max(1, baseline.planned * baseline.samples)
+    """Return what a training cost, in whole trainings of the baseline."""
+    return result.steps * _weight(result.samples) / max(1, baseline.planned * _weight(baseline.samples))
+
+
+def _weight(samples: int) -> int:
+    return max(samples, FLAT_SAMPLES)

@@ -22,6 +22,7 @@ class Step:
 
     round: Round
     compared: Mapping[str, Comparison]
+    beside_base: Mapping[str, Comparison]
     verdicts: Mapping[str, Verdict]
     best: Comparison | None
 
@@ -41,7 +42,7 @@ def step_of(round_: Round, posted: Arm) -> Step:
         compared = compare(posted, tried, judged=len(tried))
         verdicts = {name: _verdict_of_link(beside_base[name], one) for name, one in compared.items()}
     verified = [one for name, one in compared.items() if verdicts[name] == "verified"]
-    return Step(round_, compared, verdicts, best_of(verified))
+    return Step(round_, compared, beside_base, verdicts, best_of(verified))
 
 
 def _verdict_of_link(on_base: Comparison, on_posted: Comparison) -> Verdict:
@@ -87,11 +88,13 @@ def _judged(fix: Fix, judged: tuple[Step, Comparison] | None, is_taken: bool) ->
     if judged is None:
         return fix
     step, compared = judged
-    verdict = step.verdicts[fix.id]
+    verdict, base = step.verdicts[fix.id], step.round.base.fix
+    # What a link that was not verified lacked, it lacked beside what it builds on.
+    decisive = compared if verdict == "verified" else step.beside_base[fix.id]
     return fix.model_copy(
         update={
             "verdict": verdict,
-            "verdict_why": verdict_in_words(verdict, compared, step.round.base),
+            "verdict_why": verdict_in_words(verdict, decisive, base.title if base else None),
             "effect": effect_of(compared),
             "recommended": is_taken,
         }

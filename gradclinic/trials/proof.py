@@ -60,11 +60,7 @@ def trials_at_most(verification: Verification, fixes: int | None = None) -> int:
         verification: What the spec asks for.
         fixes: How many were proposed, where that is known; `all` counts as none before.
     """
-    if verification.fixes == 0:
-        return 0
-    asked = verification.fixes if isinstance(verification.fixes, int) else fixes or 0
-    tried = asked if fixes is None else min(asked, fixes)
-    return (tried + 2) * verification.seeds - 1
+    return verification.trials_at_most(fixes) or 0
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,28 @@ from gradclinic.trials.judging import Comparison
 from gradclinic.trials.statistics import LEAST_SEEDS
 
 
-def verdict_in_words(verdict: Verdict, compared: Comparison, base: Arm) -> str:
-    """Say what a verdict rests on."""
+def verdict_in_words(verdict: Verdict, compared: Comparison, base: str | None) -> str:
+    """Say what a verdict rests on; `base` is the title of what a link of a chain builds on."""
     if not compared.pairs:
         return "The two have no outcome in common that could be compared."
     numbers = _numbers(compared)
     if len(compared.pairs) < LEAST_SEEDS:
-        return _given_up(compared, base, numbers)
+        return f"{_given_up(compared)}{_beside(base)}: {numbers}."
+    if verdict == "verified":
+        return f"Better: {numbers}.{_mended(compared)}"
+    return f"{_outcome(verdict, compared)}{_beside(base)}: {numbers}."
+
+
+def _outcome(verdict: Verdict, compared: Comparison) -> str:
     match verdict:
-        case "verified":
-            return f"Better: {numbers}.{_mended(compared)}"
         case "harmful":
-            return f"Worse: {numbers}."
+            return "Worse"
         case "no_effect":
-            return f"No better: {numbers}."
+            return "No better"
         case _ if compared.is_better:
-            return f"Better, but what it was to mend is still there: {numbers}."
+            return "Better, but what it was to mend is still there"
         case _:
-            return f"Not proven: {numbers}."
+            return "Not proven"
 
 
 def recommendation(best: Comparison | None, tried: int) -> str:
@@ -50,14 +54,17 @@ def _numbers(compared: Comparison) -> str:
     )
 
 
-def _given_up(compared: Comparison, base: Arm, numbers: str) -> str:
-    against = "" if base.fix is None else f" on top of: {base.fix.title}"
+def _given_up(compared: Comparison) -> str:
     result = next(iter(compared.arm.results.values()))
     if result.hopeless:
-        return f"Given up after {result.steps} of {result.planned} steps, where it could no longer win{against}: {numbers}."
+        return f"Given up after {result.steps} of {result.planned} steps, where it could no longer win"
     if compared.gain > 0:
-        return f"It helped where it was tried, but another change was clearly better, or better and simpler{against}: {numbers}."
-    return f"Given up after one seed, on which it did not help{against}: {numbers}."
+        return "It helped where it was tried, but another change was clearly better, or as good and simpler"
+    return "Given up after one seed, on which it did not help"
+
+
+def _beside(base: str | None) -> str:
+    return "" if base is None else f' on top of "{base}"'
 
 
 def _mended(compared: Comparison) -> str:

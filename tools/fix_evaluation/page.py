@@ -18,7 +18,7 @@ ABOUT = (
     "Made by `{command}`. Every labelled case is run as a job with the default verification (three fixes on three seeds). A sick "
     "case counts as mended where a fix or a chain was verified, recommended, and its job is healthy on most of the seeds "
     "{seeds}, which no trial used. Every verified fix is trained on those seeds beside the unchanged spec. Cost is "
-    "in trainings of the unchanged spec: samples seen in all trials over those that it asks for. Time is that of everything after "
+    "in trainings of the unchanged spec, by steps and, beyond 64, the samples of a step. Time is that of everything after "
     "the baseline's training, range tests and diagnoses included, over the time of that training."
 )
 

@@ -16,6 +16,7 @@ from gradclinic.model import check_document
 from gradclinic.training import train
 from gradclinic.training.proving import Proven, prove
 from gradclinic.training.trial import result_of
+from gradclinic.trials.arm import cost_of
 from gradclinic.trials.outcome import gain_of
 
 FRESH_SEEDS = (1000, 1001, 1002)
@@ -110,7 +111,6 @@ def _train(document: dict[str, Any], seed: int) -> TrialResult:
 def _spent_on(proven: Proven) -> dict[str, float]:
     verdicts = {fix.id: fix.verdict for fix in proven.diagnosis.fixes}
     spent = {"unchanged spec": 0.0, "given up early": 0.0, "verified": 0.0, "not verified": 0.0}
-    whole = max(1, proven.baseline.planned * proven.baseline.samples)
     for result in proven.results:
         if result.fix is None:
             on = "unchanged spec"
@@ -118,5 +118,5 @@ def _spent_on(proven: Proven) -> dict[str, float]:
             on = "given up early"
         else:
             on = "verified" if verdicts.get(result.fix) == "verified" else "not verified"
-        spent[on] += result.steps * result.samples / whole
+        spent[on] += cost_of(result, proven.baseline)
     return spent

@@ -13,7 +13,7 @@ from gradclinic.contract.optimizer import Adam
 from gradclinic.contract.spec import JobSpec
 from gradclinic.diagnosis import diagnose
 from gradclinic.errors import InvalidSpec
-from gradclinic.files import Files
+from gradclinic.files import Files, facts_of
 from gradclinic.fixes import learning_rate_alone, propose_fixes
 from gradclinic.fixes.measured import Measured, read_history
 from gradclinic.fixes.optimizer import NOT_ADAPTIVE
@@ -79,8 +79,10 @@ def measure(
     if spec.training.is_preflight:  # nothing is trained, for this neither
         return read_history(history)
     suggest = partial(suggest_learning_rate, files=files, should_stop=should_stop)
-    rates: dict[str, float | None] = {}
+    rates: dict[str, Any] = {}
     try:
+        facts = facts_of(spec.data, files)
+        rates |= {"input_shape": facts.input_shape, "classes": facts.classes}
         rates["suggested_lr"] = suggest(spec)
         if isinstance(spec.optimizer, NOT_ADAPTIVE):
             rates["adam_lr"] = suggest(spec, optimizer=Adam(type="Adam", maximize=spec.optimizer.maximize))

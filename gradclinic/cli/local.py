@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from gradclinic.cli.problems import NotFinished, TorchMissing
 from gradclinic.cli.progress import ShowProgress, progress_shown
 from gradclinic.cli.source import read_source
 from gradclinic.cli.telling import faults_told
+from gradclinic.contract.job import EarlyFinding
+from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.resolved import ResolvedSpec
 from gradclinic.contract.spec import JobSpec
 from gradclinic.errors import Fault, InvalidSpec, TrainingCancelled
@@ -89,7 +91,7 @@ def local_files(artifact: Path | None = None) -> Files:
 
 def _prove(document: Any, timeout: float | None, files: Files) -> Proven:
     with _torch_needed():
-        from gradclinic.training import Observer, set_threads  # noqa: PLC0415 - likewise
+        from gradclinic.training import EarlyObserver, Observer, set_threads  # noqa: PLC0415 - likewise
         from gradclinic.training.proving import Place, prove  # noqa: PLC0415 - likewise
 
     deadline = math.inf if timeout is None else time.monotonic() + timeout
@@ -114,15 +116,25 @@ def _prove(document: Any, timeout: float | None, files: Files) -> Proven:
         def should_stop(self) -> bool:
             return time.monotonic() > deadline
 
-    def what_of(place: Place) -> str:
+    class BaselineWatcher(Watcher, EarlyObserver):
+        """Shows also what is certain before the end, and ends there if the spec asks for that."""
+
+        def __init__(self, show: ShowProgress) -> None:
+            Watcher.__init__(self, show, "training")
+            EarlyObserver.__init__(self, parse_spec(document))
+
+        def on_findings(self, findings: Sequence[EarlyFinding]) -> None:
+            self._show.show_findings(findings)
+
+    def watched(place: Place) -> Observer:
         if place.trial is None:
-            return "training"
+            return BaselineWatcher(show)
         tried = place.trial.fix or "unchanged"
-        return f"trial {place.done + 1} of about {place.planned}: {tried}, seed {place.trial.seed}"
+        return Watcher(show, f"trial {place.done + 1} of about {place.planned}: {tried}, seed {place.trial.seed}")
 
     set_threads()
     with progress_shown() as show:
-        return prove(document, watched=lambda place: Watcher(show, what_of(place)), files=files)
+        return prove(document, watched=watched, files=files)
 
 
 @contextmanager

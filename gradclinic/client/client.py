@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 import httpx2
 
 from gradclinic.client.connection import Connection, path_of, read_as
+from gradclinic.client.event_calls import EventCalls
 from gradclinic.client.history_calls import HistoryCalls
 from gradclinic.client.run_calls import RunCalls
 from gradclinic.client.upload import RESTART_SECONDS
@@ -38,7 +39,7 @@ UPLOAD_SECONDS = 120.0
 """What storing a large upload may take beyond the time of another answer."""
 
 
-class Client(RunCalls, HistoryCalls):
+class Client(RunCalls, HistoryCalls, EventCalls):
     """A connection to one service; use it as a context manager, or call `close`.
 
     Args:

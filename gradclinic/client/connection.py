@@ -23,6 +23,9 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 PATIENCE_SECONDS = 1.5
 """How long a single call keeps knocking at a service that is not there: a moment, because a person may be waiting."""
 
+SILENCE_SECONDS = 40.0
+"""How long a stream of events may be silent: the service gives a sign of life every 15 seconds."""
+
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _BUSY = frozenset({502, 503, 504})
 
@@ -121,6 +124,23 @@ class Connection:
                 yield self._checked(answer).iter_bytes()
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             raise self._unreachable(error) from error
+
+    def listen(self, path: str, last_event_id: str) -> Iterator[httpx2.ServerSentEvent]:
+        """Yield the events of a stream from after the last one that is known, until it ends; nothing is repeated.
+
+        Raises:
+            httpx2.TransportError: The connection was lost, or the service is not ready for another listener: try again.
+        """
+        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        with self._http.sse(self.url + path, headers=headers, timeout=max(self._timeout, SILENCE_SECONDS)) as source:
+            answer = source.response
+            if answer.status_code in _BUSY:
+                raise httpx2.ReadError(f"HTTP {answer.status_code}")
+            if answer.status_code == httpx2.codes.OK:
+                yield from source
+            elif answer.status_code != httpx2.codes.NO_CONTENT:
+                answer.read()
+                self._checked(answer)
 
     def _unreachable(self, error: Exception) -> ServiceUnreachable:
         match error:

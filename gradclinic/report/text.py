@@ -120,7 +120,8 @@ def _render_proof(proof: Proof | None) -> list[RenderableType]:
 
 
 def _render_outcome(outcome: Outcome, *, is_trained: bool) -> Text:
-    ended = Text.assemble(("ended ", "dim"), f"after {outcome.steps} steps")
+    saved = f", {outcome.steps_saved} saved" if outcome.stopped_by is not None else ""
+    ended = Text.assemble(("ended ", "dim"), f"after {outcome.steps} steps{saved}")
     line = ended if is_trained else Text("before training", "dim")
     if outcome.metric is not None:
         line.append(f"  {outcome.metric.name} ", "dim").append(number(outcome.metric.value), "bold")

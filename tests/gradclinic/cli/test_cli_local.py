@@ -96,3 +96,30 @@ def test_without_torch_all_but_run_works_and_run_says_what_to_install(tmp_path: 
     assert "pip install 'gradclinic[torch]'" in " ".join(run.stderr.split())
     helped = subprocess.run([*program, "--help"], capture_output=True, text=True, check=False)
     assert helped.returncode == 0
+
+
+HOPELESS = {
+    "model": {"layers": [{"type": "Linear", "out_features": 1}]},
+    "data": {"type": "linear_regression", "noise": 0.1},
+    "loss": {"type": "MSELoss"},
+    "optimizer": {"type": "SGD", "lr": 3.0},
+    "training": {"steps": 400},
+    "verification": {"fixes": 0},
+}
+
+
+def test_what_is_certain_is_told_while_it_trains():
+    result = call("run", "-", spec=HOPELESS)
+    assert "critical non_finite, certain at step" in " ".join(result.stderr.split())
+    assert "ended after 400 steps" in result.stdout
+
+
+def test_a_hopeless_training_ends_where_the_spec_asks_for_that():
+    result = call("run", "-", spec=HOPELESS | {"diagnosis": {"stop_on": "critical"}})
+    assert result.exit_code == 1
+    outcome = json.loads(call("run", "-", "--json", spec=HOPELESS | {"diagnosis": {"stop_on": "critical"}}).stdout)
+    steps, saved = (outcome["diagnosis"]["outcome"][name] for name in ("steps", "steps_saved"))
+    assert steps + saved == 400
+    assert saved > 300
+    assert f"ended after {steps} steps, {saved} saved" in result.stdout
+    assert f"ended at step {steps} of 400: {saved} steps saved" in " ".join(result.stdout.split())

@@ -7,10 +7,13 @@ from typing import Any
 
 from sqlalchemy import case, func, insert, select
 
-from gradclinic.contract.catalogue import FixRecord
+from gradclinic.contract.catalogue import FixInfo, FixRecord
 from gradclinic.contract.diagnosis import Diagnosis, Fix, FixKind, RuleId
 from store.tables import fix_verdicts
 from store.transactions import Reader, Writer
+
+Records = Mapping[tuple[FixKind, RuleId], FixRecord]
+"""What was measured, by kind of fix and finding."""
 
 
 def keep_verdicts(writer: Writer, job_id: str, diagnosis: Diagnosis) -> None:
@@ -35,7 +38,7 @@ def keep_verdicts(writer: Writer, job_id: str, diagnosis: Diagnosis) -> None:
         writer.connection.execute(insert(fix_verdicts), rows)
 
 
-def read_records(reader: Reader) -> Mapping[tuple[FixKind, RuleId], FixRecord]:
+def read_records(reader: Reader) -> Records:
     """Return what was measured of each kind of fix for each finding."""
     medians = _medians(reader)
     columns = fix_verdicts.c
@@ -55,6 +58,12 @@ def read_records(reader: Reader) -> Mapping[tuple[FixKind, RuleId], FixRecord]:
         )
         for row in reader.connection.execute(query)
     }
+
+
+def with_records(info: FixInfo, records: Records) -> FixInfo:
+    """Return a kind of fix with what was measured of it, by finding."""
+    measured = [record for (kind, _), record in sorted(records.items()) if kind == info.kind]
+    return info.model_copy(update={"measured": measured})
 
 
 def _medians(reader: Reader) -> dict[tuple[Any, Any], float]:

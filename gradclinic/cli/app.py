@@ -10,8 +10,9 @@ import typer
 from gradclinic.cli.artifacts import make_artifacts_app
 from gradclinic.cli.datasets import make_datasets_app
 from gradclinic.cli.diagnose import diagnose
+from gradclinic.cli.fixed import apply
 from gradclinic.cli.histories import history
-from gradclinic.cli.jobs import apply, cancel, delete, show, submit, wait
+from gradclinic.cli.jobs import cancel, delete, show, submit, wait
 from gradclinic.cli.lists import jobs, runs
 from gradclinic.cli.local import run
 from gradclinic.cli.recorded import upload

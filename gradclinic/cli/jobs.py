@@ -1,10 +1,9 @@
-"""The commands about one job of a service: submit, wait, show, apply, cancel, delete."""
+"""The commands about one job of a service: submit, wait, show, cancel, delete; `apply` stands beside (`fixed.py`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
 
 import typer
 from rich.console import Group
@@ -47,7 +46,7 @@ def submit(  # noqa: PLR0913 - each an option of the command
     with Client(url) as client:
         with faults_told(source):
             job = client.submit(source.load())
-        _follow(client, job, Ending(timeout, fail_on, as_json), wait=wait)
+        follow(client, job, Ending(timeout, fail_on, as_json), wait=wait)
 
 
 def wait(
@@ -67,22 +66,6 @@ def show(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
     """Print a job as it is now, with its diagnosis if there is one."""
     with Client(url) as client:
         _print_job(client, client.job(job_id), as_json=as_json)
-
-
-def apply(  # noqa: PLR0913 - each an option of the command
-    *,
-    job_id: JobId,
-    fix_id: Annotated[str, typer.Argument(metavar="FIX", help="The fix's id, as the diagnosis lists it.")],
-    wait: Wait = False,
-    timeout: Timeout = None,
-    fail_on: FailOnOption = "critical",
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """Submit a job's spec with one of its fixes applied, as a new job."""
-    with Client(url) as client:
-        job = _apply_fix(client, job_id, fix_id)
-        _follow(client, job, Ending(timeout, fail_on, as_json), wait=wait)
 
 
 def cancel(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
@@ -105,19 +88,7 @@ def delete(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
         tell(f"Job {job_id} and all that was recorded of it are deleted.")
 
 
-def _apply_fix(client: Client, job_id: str, fix_id: str) -> Job:
-    """Apply a fix; of an id that there is not, say which there are."""
-    try:
-        return client.apply_fix(job_id, fix_id)
-    except RequestFailed as error:
-        if error.status != 404:
-            raise
-        known = ", ".join(fix.id for fix in client.diagnosis(job_id).fixes)
-        detail = f"Job {job_id} has no fix {fix_id!r}. " + (f"Its fixes: {known}." if known else "No fix was proposed.")
-        raise RequestFailed(error.status, error.problem | {"detail": detail}) from error
-
-
-def _follow(client: Client, job: Job, ending: Ending, *, wait: bool) -> None:
+def follow(client: Client, job: Job, ending: Ending, *, wait: bool) -> None:
     """Go on with a job that was just made: wait for it, or say how to."""
     if wait:
         tell(f"job {job.id}")

@@ -25,6 +25,11 @@ def print_report(report: RenderableType) -> None:
     console_for(sys.stdout).print(report)
 
 
+def print_aside(report: RenderableType) -> None:
+    """Print a renderable for people beside a result that goes elsewhere; its lines are not broken."""
+    console_for(sys.stderr).print(report, soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """Print a contract object, or plain objects that hold some, as JSON."""
     print(json.dumps(value, default=_plain, indent=2, ensure_ascii=False, allow_nan=False))  # noqa: T201 - the result

@@ -46,5 +46,14 @@ class ResolvedSpec(ResultModel):
     seconds_estimate: float = Field(
         description="How long the training takes on one core, from its FLOPs and its steps; within a factor of ten."
     )
+    trials_planned: int | None = Field(
+        None,
+        description="Trainings to prove fixes, if anything is to be mended: those of `verification.fixes` on all seeds, with "
+        "controls. Hopeless ones end early, and there may be more of them; null where `all` are to be proven.",
+    )
+    trials_budget: float | None = Field(
+        None,
+        description="The most that those trainings cost together, in multiples of the training's own; likewise null.",
+    )
     history_numbers: int = Field(description="Numbers that will be recorded at most.")
     history_bytes: int = Field(description="Estimate of what those take in the database.")

@@ -129,3 +129,15 @@ class Verification(SpecModel):
         description="What all trials may cost together, in multiples of the baseline's steps; by default what every fix on "
         "every seed with all controls would cost: (fixes + 2) * seeds - 1.",
     )
+
+    def trials_at_most(self, proposed: int | None = None) -> int | None:
+        """Return how many trainings of full length a proof comes to: every fix and a learning rate alone on all seeds, and controls.
+
+        `proposed` is how many fixes there are; before that is known, what `all` comes to is not: None.
+        """
+        if self.fixes == 0:
+            return 0
+        if proposed is None and not isinstance(self.fixes, int):
+            return None
+        counts = [count for count in (self.fixes, proposed) if isinstance(count, int)]
+        return (min(counts) + 2) * self.seeds - 1

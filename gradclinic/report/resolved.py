@@ -39,7 +39,17 @@ def render_resolved(resolved: ResolvedSpec) -> RenderableType:
         f"a history of at most {_large(resolved.history_numbers).rstrip()} numbers, "
         f"about {_large(resolved.history_bytes)}B in the database"
     )
-    return Group(Text("The spec is right.", "bold green"), "", table, "", f"{rows}; {steps}", costs, history)
+    lines = (f"{rows}; {steps}", costs, history, _proof(resolved))
+    return Group(Text("The spec is right.", "bold green"), "", table, "", *lines)
+
+
+def _proof(resolved: ResolvedSpec) -> str:
+    """Say what proving fixes may take."""
+    planned, budget = resolved.trials_planned, resolved.trials_budget
+    if planned == 0:
+        return "no fixes are proven"
+    most = "as many trainings as all fixes need" if budget is None else f"at most the cost of {budget:g} such trainings"
+    return f"to prove fixes, if anything is to be mended: {most}"
 
 
 def _shape(sizes: Sequence[int]) -> str:

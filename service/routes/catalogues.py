@@ -10,6 +10,8 @@ from gradclinic.contract.catalogue import FixInfo, LayerInfo, RuleInfo, layer_ca
 from gradclinic.contract.job import Page
 from service.answers import answer_list
 from service.openapi import problems
+from service.provided import GivenStore
+from store.records import read_records, with_records
 
 router = APIRouter(prefix="/v1", tags=["catalogues"], responses=problems())
 
@@ -23,9 +25,11 @@ def list_rules() -> Response:
 
 
 @router.get("/fixes", operation_id="fixes_list", summary="The kinds of fixes", response_model=Page[FixInfo])
-def list_fixes() -> Response:
-    """List what can be recommended."""
-    return answer_list(fixes.catalogue())
+def list_fixes(store: GivenStore) -> Response:
+    """List what can be recommended, with what was measured of each kind for each finding over all stored jobs."""
+    with store.reading() as reader:
+        records = read_records(reader)
+    return answer_list([with_records(info, records) for info in fixes.catalogue()])
 
 
 @router.get(

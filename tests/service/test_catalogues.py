@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import text
 
 from gradclinic.contract.catalogue import FixInfo, LayerInfo, RuleInfo
+from gradclinic.contract.diagnosis import Effect
 from gradclinic.contract.schema import spec_schema
 from gradclinic.diagnosis import RULES, THRESHOLDS
-from tests.service.hands import Service
+from tests.service.hands import DIAGNOSIS, Service
 
 
 def items(service: Service, path: str) -> list[dict[str, Any]]:
@@ -33,6 +34,27 @@ def test_fixes_are_listed(embedded: Service):
         "activation",
         "learning_rate",
     }
+
+
+def test_fixes_come_with_what_was_measured_of_them(service: Service):
+    assert all(item["measured"] == [] for item in items(service, "/v1/fixes"))
+    for verdict, fixed in (("verified", 0.9), ("harmful", 0.1), ("no_effect", 0.5)):
+        effect = Effect(
+            metric="accuracy",
+            baseline=0.5,
+            fixed=fixed,
+            difference_ci95=None,
+            seeds=3,
+            findings_resolved=[],
+            findings_introduced=[],
+        )
+        tried = DIAGNOSIS.fixes[0].model_copy(update={"verdict": verdict, "effect": effect})
+        chain = tried.model_copy(update={"id": "chain", "chain": ["activation-1", "broken-1"]})
+        claim = service.claim(service.post()["id"])
+        service.finish(claim, DIAGNOSIS.model_copy(update={"fixes": [tried, chain, DIAGNOSIS.fixes[1]]}))
+    found = {item["kind"]: item["measured"] for item in items(service, "/v1/fixes")}
+    record = {"rule": "vanishing_gradient", "tries": 3, "helped": 1, "harmed": 1, "median_effect": 0.0}
+    assert {kind: measured for kind, measured in found.items() if measured} == {"activation": [record]}
 
 
 def test_layers_are_listed_with_their_keywords(embedded: Service):

@@ -22,7 +22,7 @@ def test_a_posted_spec_becomes_a_queued_job(service: Service):
     assert answer.headers["Retry-After"] == "1"
     assert answer.headers["ETag"].startswith('"')
     assert (job["status"], job["health"], job["spec"]) == ("queued", None, SPEC)
-    assert job["progress"] == {"step": 0, "steps": 10, "trials": 0, "trials_planned": 0}
+    assert job["progress"] == {"step": 0, "steps": 10, "trials": 0, "trials_planned": 14, "findings": []}
     assert service.client.get(answer.headers["Location"]).json() == job
 
 

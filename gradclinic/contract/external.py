@@ -11,6 +11,7 @@ from pydantic import Field
 
 from gradclinic.contract.base import Probability, SpecModel
 from gradclinic.contract.diagnosis import RuleId
+from gradclinic.contract.external_preflight import ExternalPreflight
 from gradclinic.contract.spec import LabelKey, LabelValue
 from gradclinic.contract.training import DiagnosisOptions
 
@@ -147,6 +148,7 @@ class ExternalFacts(SpecModel):
     restraint: ExternalRestraint | None = Field(None, description="What holds its weights back.")
     trivial: ExternalTrivial = Field(default_factory=ExternalTrivial, description="What ignoring the input reaches.")
     outcome: ExternalOutcome | None = Field(None, description="Where the training ended.")
+    preflight: ExternalPreflight | None = Field(None, description="What was looked at before a training that was none.")
     error: ExternalError | None = Field(None, description="What was raised in the middle of it.")
     gradients_measured: Literal["before_clipping", "at_optimizer_step"] | None = Field(
         None, description="Whether the loop said where to measure, or gradients are as the optimizer got them."

@@ -128,7 +128,7 @@ class Case:
         trivial = self.history.facts.trivial.train_loss or 1.0
         starts = (
             [over]
-            if preflight is None
+            if preflight is None or not preflight.initial_losses
             else [np.inf if one is None else one / trivial for one in preflight.initial_losses]
         )
         return bool(np.median(starts) > self.thresholds["start_loss"] * self._even_over_trivial)
@@ -138,7 +138,8 @@ class Case:
         """The cross entropy of equal shares over that of the classes' own: ln(classes) over their entropy."""
         targets = self.history.facts.targets
         shares = np.array([share for share in (targets.class_shares if targets else []) if share > 0])
-        return float(np.log(len(shares)) / -(shares @ np.log(shares))) if len(shares) > 1 else 1.0
+        entropy = float(-(shares @ np.log(shares))) if len(shares) else 0.0
+        return float(np.log(len(shares))) / entropy if len(shares) > 1 and entropy > 0 else 1.0
 
     def largest_update(self, before: int) -> tuple[float, str] | None:
         """Return the largest update of a weight before a step, relative to the weight, and whose it was."""

@@ -116,7 +116,8 @@ WRONG: dict[str, Wrong] = {
     "betas of one": Wrong(spec(optimizer={"type": "Adam", "betas": [0.9]}), ["/optimizer/betas"]),
     # training and the rest
     "steps and epochs": Wrong(spec(training={"steps": 5, "epochs": 5}), ["/training/epochs"], "Both"),
-    "no steps": Wrong(spec(training={"steps": 0}), ["/training/steps"]),
+    "fewer than no steps": Wrong(spec(training={"steps": -1}), ["/training/steps"]),
+    "no epochs": Wrong(spec(training={"epochs": 0}), ["/training/epochs"]),
     "too many steps": Wrong(spec(training={"steps": 1_000_000}), ["/training"]),
     "too many epochs": Wrong(spec(training={"epochs": 1_000_000}), ["/training"]),
     "a negative seed": Wrong(spec(training={"seed": -1}), ["/training/seed"]),

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from gradclinic.contract import external
+from gradclinic.contract import external, external_preflight
 from gradclinic.contract.diagnosis import Metric, Outcome
 from gradclinic.contract.external import ExternalFacts, FinishedRun, NewRun
 from gradclinic.contract.parse import parse_document
+from gradclinic.contract.preflight import AlikeUnits, BornDead, DepthSlope, PreflightFacts, Sharpness
 from gradclinic.errors import InvalidSpec
 from gradclinic.history import LayerFacts, RunError, RunFacts, Trivial
 
@@ -25,6 +26,20 @@ FACTS = RunFacts(
     steps_per_epoch=5,
     trivial=Trivial(train_loss=1.0, val_loss=2.0, metric=0.1),
     outcome=Outcome(train_loss=float("nan"), val_loss=1.0, metric=Metric(name="accuracy", value=0.5), steps=10),
+    preflight=PreflightFacts(
+        seeds=[0, 1],
+        batches=8,
+        samples=512,
+        initial_losses=[2.3, float("nan")],
+        gradient_norms=[1.0, 1.0],
+        losses_after_step=[0.9, 0.8],
+        gradient=DepthSlope(per_layer=-0.6, ci95=(-0.7, -0.5), layers=12),
+        born_dead=[BornDead(layer="1", shares=[0.5, 1.0])],
+        alike=[AlikeUnits(layer="0", share=1.0)],
+        still_zero=["0.weight"],
+        sharpness=Sharpness(values=[3.0, -1.0], border=20.0),
+        lr=0.1,
+    ),
     error=RunError(step=3, type="RuntimeError", message="sizes"),
     gradients_measured="before_clipping",
     recorder_kernel="torch",
@@ -41,6 +56,11 @@ FACTS = RunFacts(
         (Outcome, external.ExternalOutcome),
         (Metric, external.ExternalMetric),
         (RunError, external.ExternalError),
+        (PreflightFacts, external_preflight.ExternalPreflight),
+        (DepthSlope, external_preflight.ExternalDepthSlope),
+        (BornDead, external_preflight.ExternalBornDead),
+        (AlikeUnits, external_preflight.ExternalAlikeUnits),
+        (Sharpness, external_preflight.ExternalSharpness),
     ],
 )
 def test_whatever_is_known_of_a_run_can_be_sent(ours: type[BaseModel], theirs: type[BaseModel]):

@@ -43,6 +43,14 @@ def test_only_model_data_loss_and_optimizer_are_required():
     assert set(faults_of({})) == {"/model", "/data", "/loss", "/optimizer"}
 
 
+def test_a_training_may_have_no_steps_but_not_no_epochs():
+    training = parse_spec(changed("/training", {"steps": 0})).training
+    assert training.is_preflight
+    assert training.total_steps(1438) == 0
+    assert not parse_spec(changed("/training", {"steps": 1})).training.is_preflight
+    assert set(faults_of(changed("/training", {"epochs": 0}))) == {"/training/epochs"}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "pointer"),
     [

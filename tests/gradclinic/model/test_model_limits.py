@@ -163,3 +163,11 @@ def test_resolving_ends_when_its_time_is_up(faults_of):
     faults = faults_of([linear(10)], Limits(resolve_seconds=1e-9))
     assert list(faults) == ["/model/layers"]
     assert "longer than" in faults["/model/layers"].detail
+
+
+def test_a_preflight_has_no_steps_and_still_takes_time_and_room(spec_of):
+    layers = [linear(64), RELU, linear(10)]
+    nothing, one = (resolve_spec(spec_of(layers, training={"steps": steps})) for steps in (0, 1))
+    assert (nothing.steps, nothing.history_numbers > one.history_numbers) == (0, True)
+    assert 0.05 < nothing.seconds_estimate < 1
+    assert one.memory_bytes < nothing.memory_bytes < 4 * one.memory_bytes

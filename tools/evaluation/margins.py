@@ -42,6 +42,9 @@ def flips_of(case: Labelled, history: History) -> list[Flip]:
 
 def _nearest(history: History, rule: Rule, name: str, fired: bool) -> float | None:
     default = THRESHOLDS[name].default
+    # A threshold is crossed in one direction: where the farthest values change nothing, none between them does.
+    if all(_fires(rule, history, {name: default * end}) == fired for end in (FACTORS[-1], 1 / FACTORS[-1])):
+        return None
     for factor in FACTORS:
         for moved in (factor, 1 / factor):
             if _fires(rule, history, {name: default * moved}) != fired:

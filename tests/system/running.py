@@ -19,14 +19,16 @@ import numpy.testing
 import redis
 from sqlalchemy import select
 
-from gradclinic.contract.job import LIVE, Job
+from gradclinic.contract.diagnosis import Diagnosis
+from gradclinic.contract.job import LIVE, Job, Run
 from gradclinic.contract.parse import parse_spec
 from gradclinic.history import History
 from store.bell import QUEUE, Bell
+from store.diagnoses import find_diagnosis
 from store.engine import make_engine
 from store.histories import read_history
 from store.jobs import add_job, find_job, request_cancel
-from store.runs import baseline_of
+from store.runs import baseline_of, runs_of_job
 from store.settings import Settings
 from store.tables import jobs, runs
 from store.transactions import Store
@@ -46,7 +48,7 @@ START_SECONDS = 60.0
 
 
 def spec(steps: int, *, width: int = 16, depth: int = 1, seed: int = 0) -> dict[str, Any]:
-    """Return a spec whose training takes about as long as its steps say."""
+    """Return a spec whose training takes about as long as its steps say, and of which nothing is proven."""
     hidden = [{"type": "Linear", "out_features": width}, {"type": "Tanh"}]
     return {
         "model": {
@@ -56,6 +58,18 @@ def spec(steps: int, *, width: int = 16, depth: int = 1, seed: int = 0) -> dict[
         "loss": {"type": "CrossEntropyLoss"},
         "optimizer": {"type": "SGD", "lr": 0.05},
         "training": {"steps": steps, "seed": seed},
+        "verification": {"fixes": 0},
+    }
+
+
+def sick_spec(steps: int = 60) -> dict[str, Any]:
+    """Return a spec that gets nowhere, with fixes to prove: some trials that take as long as their steps say."""
+    turn = [{"type": "Linear", "out_features": 16}, {"type": "Sigmoid"}]
+    return spec(steps) | {
+        "model": {"layers": [{"type": "Repeat", "times": 8, "layers": turn}, {"type": "Linear", "out_features": 3}]},
+        "data": {"type": "iris"},
+        "optimizer": {"type": "SGD", "lr": 0.1},
+        "verification": {"fixes": 1},
     }
 
 
@@ -96,12 +110,15 @@ class Process:
 
     def finished_jobs(self) -> list[str]:
         """Return the ids of the jobs whose baselines this worker trained to their end, as often as it did."""
+        return [line["job_id"] for line in self._finished() if line["kind"] == "baseline"]
+
+    def finished_trials(self) -> list[tuple[str, str]]:
+        """Return the ids of job and run of the trials that this worker trained to their end, as often as it did."""
+        return [(line["job_id"], line["run_id"]) for line in self._finished() if line["kind"] == "trial"]
+
+    def _finished(self) -> list[dict[str, Any]]:
         lines = (json.loads(line) for line in self.log.read_text(errors="replace").splitlines() if line.startswith("{"))
-        return [
-            line["job_id"]
-            for line in lines
-            if line["event"] == "run_left" and line["ending"] == "finished" and line["kind"] == "baseline"
-        ]
+        return [line for line in lines if line["event"] == "run_left" and line["ending"] == "finished"]
 
     def children(self) -> list[int]:
         """Return the process ids of the pool's children."""
@@ -196,6 +213,14 @@ class System:
     def job(self, job_id: str) -> Job:
         with self.store.reading() as reader:
             return find_job(reader, job_id)
+
+    def runs(self, job_id: str) -> list[Run]:
+        with self.store.reading() as reader:
+            return runs_of_job(reader, job_id)
+
+    def diagnosis(self, job_id: str) -> Diagnosis:
+        with self.store.reading() as reader:
+            return find_diagnosis(reader, baseline_of(reader, job_id).id)
 
     def history(self, job_id: str) -> History:
         with self.store.reading() as reader:

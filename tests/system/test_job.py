@@ -29,9 +29,23 @@ def test_a_posted_job_is_trained_diagnosed_and_read_back(system: System):
     assert_every_step_once(system.history(job["id"]), 200)
 
 
+def test_a_job_without_steps_is_foreseen_and_nothing_is_tried(system: System):
+    system.workers()
+    job, diagnosis = train_over_http(system, deep_sigmoid() | {"training": {"steps": 0}})
+    assert (job["status"], job["health"], job["error"]) == ("succeeded", "critical", None)
+    assert [job["progress"][key] for key in ("step", "steps", "trials", "trials_planned")] == [0, 0, 0, 0]
+    assert "vanishing_gradient" in [finding["rule"] for finding in diagnosis["findings"]]
+    assert diagnosis["preflight"]["seeds"] == [0, 1, 2]
+    assert diagnosis["outcome"]["steps"] == 0
+    assert diagnosis["fixes"]
+    assert {fix["verdict"] for fix in diagnosis["fixes"]} == {"untested"}
+    assert_every_step_once(system.history(job["id"]), diagnosis["preflight"]["batches"])
+
+
 def test_a_training_that_explodes_is_a_result(system: System):
     system.workers()
-    job, diagnosis = train_over_http(system, json.loads((ROOT / "examples/exploding-normal-init.json").read_text()))
+    document = json.loads((ROOT / "examples/exploding-normal-init.json").read_text())
+    job, diagnosis = train_over_http(system, document | {"verification": {"fixes": 0}})
     assert (job["status"], job["health"], job["error"]) == ("succeeded", "critical", None)
     assert {"exploding_gradient", "non_finite"} & {finding["rule"] for finding in diagnosis["findings"]}
     assert diagnosis["fixes"]
@@ -82,4 +96,5 @@ def deep_sigmoid() -> dict[str, Any]:
         "loss": {"type": "CrossEntropyLoss"},
         "optimizer": {"type": "SGD", "lr": 0.1},
         "training": {"steps": 200},
+        "verification": {"fixes": 0},
     }

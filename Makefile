@@ -94,6 +94,10 @@ evaluate: $(STAMP) ## Train and judge the labelled cases; writes docs/evaluation
 	$(BIN)/python -m tools.evaluation --cases $(CASES) $(if $(filter 0,$(PERTURB)),--unperturbed) --page docs/evaluation.md
 	$(BIN)/python -m tools.fix_evaluation --cases $(CASES) --page docs/evaluation-fixes.md
 
+.PHONY: evidence
+evidence: $(STAMP) ## Try the remedies that articles name on every kind of fault; writes docs/evidence.md (15 minutes)
+	$(BIN)/python -m tools.evidence --page docs/evidence.md
+
 .PHONY: audit
 audit: $(STAMP) ## Known vulnerabilities of what is pinned (asks the package index)
 	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip

@@ -1,0 +1,1 @@
+"""What articles on vanishing gradients claim of remedies, put to the test: `make evidence`."""

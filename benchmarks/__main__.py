@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import accelerator, overview, post_to_diagnosis, recording, writing
+from benchmarks import accelerator, judging, overview, post_to_diagnosis, recording, writing
 from benchmarks.machine import describe_machine
 from benchmarks.page import PAGE, TEMPLATE, write_aims, write_page, write_part
 from benchmarks.results import Part
@@ -20,6 +20,7 @@ PARTS: Mapping[str, Callable[..., Part]] = {
     "accelerator": accelerator.measure,
     "writing": writing.measure,
     "overview": overview.measure,
+    "judging": judging.measure,
     "post_to_diagnosis": post_to_diagnosis.measure,
 }
 

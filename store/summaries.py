@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gradclinic.history import History, SignalTable
-from gradclinic.history.summary import Stretch, Summary, grid_of, join_summary, points_between
+from gradclinic.history.summary import Stretch, Summary, grid_of, join_summary
 from store.histories import read_history, steps_done
 from store.history_chunks import last_chunks, read_chunks
 from store.overviews import read_overviews
@@ -32,7 +32,7 @@ def read_summary(reader: Reader, run_id: str, *, summed: Collection[str], whole:
     if grid is None:
         history = read_history(reader, run_id, signals=[*summed, *whole])
         return Summary(history.tables, history.facts)
-    points = points_between(grid.start, grid.stop)
+    points = len(grid.starts)  # of which an overview makes the same grid
     overviews = read_overviews(reader, run_id, signals=summed, start=grid.start, stop=grid.stop, points=points)
     return join_summary(
         read_history(reader, run_id, signals=whole),

@@ -58,7 +58,9 @@ def diagnose_summary(
     for _ in range(ROUNDS):
         diagnosis = diagnose(summary, thresholds)
         starts = {finding.first_step for finding in diagnosis.findings if finding.first_step is not None}
-        hidden = {stretch for step in starts if (stretch := summary.stretch_of(step)) is not None}
+        # A mean shows a change a stretch later, where it came near the end of one: the stretch before is opened, too.
+        near = [step - back for step in starts if summary.stretch_of(step) is not None for back in (0, 1)]
+        hidden = {stretch for step in near if (stretch := summary.stretch_of(step)) is not None}
         if not hidden:
             return diagnosis
         for opening in sorted(hidden):

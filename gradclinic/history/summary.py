@@ -18,13 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gradclinic.history.history import CHUNK_STEPS, History, SignalTable
-from gradclinic.history.overview import CELL_STEPS, Cells, Grid, Overview, lay_out, make_cells, make_grid
+from gradclinic.history.overview import CELL_STEPS, Cells, Grid, Overview, cell_steps, lay_out, make_cells
 
 FIRST, LAST = CHUNK_STEPS, CHUNK_STEPS
 """Steps at the start and at least so many at the end that are left as they were recorded: a chunk each."""
 
 STRETCHES = 256
-"""Stretches that the rest is summed up in, at most: shorter than half a percent of it."""
+"""Stretches that the rest is summed up in, at most, and at least a quarter as many: each is one cell of a level, so that few
+pieces are read, and shorter than a fiftieth of it.
+"""
 
 SUMMED_FROM = FIRST + LAST + 24 * CELL_STEPS
 """Steps from which on a history is summed up, 1024: shorter ones have too few cells to be worth it, and are small."""
@@ -65,13 +67,10 @@ def grid_of(steps_done: int) -> Grid | None:
     """Return the stretches in which a history of so many steps is summed up; None where it is not."""
     if steps_done < SUMMED_FROM:
         return None
-    stop = (steps_done - LAST) // CHUNK_STEPS * CHUNK_STEPS
-    return make_grid(FIRST, stop, points_between(FIRST, stop))
-
-
-def points_between(start: int, stop: int) -> int:
-    """Return the number of stretches to ask for between two steps: none shorter than a cell."""
-    return min(STRETCHES, (stop - start) // CELL_STEPS)
+    stop, level = (steps_done - LAST) // CHUNK_STEPS * CHUNK_STEPS, 0
+    while cell_steps(level) * STRETCHES < stop - FIRST:
+        level += 1
+    return Grid(FIRST, stop, cell_steps(level))
 
 
 def join_summary(whole: History, first: History, overviews: Sequence[Overview], last: History, grid: Grid) -> Summary:

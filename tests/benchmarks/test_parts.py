@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import accelerator, interleave, overview, recording, writing
+from benchmarks import accelerator, interleave, judging, overview, recording, writing
 from benchmarks.__main__ import run_part
 from benchmarks.held import held_bytes
 from benchmarks.models import Training, tiny_subjects
@@ -83,6 +83,17 @@ def test_an_overview_is_asked_of_a_real_service(monkeypatch: pytest.MonkeyPatch)
 
     assert [row[0] for row in part.tables[0].rows] == ["SQLite, JSON", "SQLite, Arrow"]
     assert all(aim.measured is not None for aim in part.aims if "SQLite" in aim.what)
+
+
+@pytest.mark.slow
+def test_a_diagnosis_is_asked_of_a_real_service(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("GRADCLINIC_TEST_DATABASE_URL", raising=False)
+
+    part = judging.measure(quick=True)
+
+    assert [row[0] for row in part.tables[0].rows] == ["SQLite"]
+    assert all(aim.measured is not None for aim in part.aims if "SQLite" in aim.what)
+    assert any("PostgreSQL: not measured" in note for note in part.notes)
 
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch):

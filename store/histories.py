@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, case, insert, select, update
 
 from gradclinic.errors import NotFound
 from gradclinic.history import (
@@ -39,7 +39,9 @@ def add_chunk(writer: Writer, claim: Claim, part: History) -> None:
         write_fenced(writer, claim)
         return
     done = part.last_step + 1
-    write_fenced(writer, claim, step=done, version=jobs.c.version + 1)
+    # The rows of a preflight are no steps: none were planned.
+    step = case((jobs.c.steps == 0, 0), else_=done)
+    write_fenced(writer, claim, step=step, version=jobs.c.version + 1)
     before = steps_done(writer, claim.run_id)
     if before < done:
         _write(writer, claim.run_id, part, claim.attempt, before)

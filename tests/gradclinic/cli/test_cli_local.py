@@ -45,6 +45,22 @@ def test_run_ends_with_1_at_a_finding():
     assert "non_finite" in rules
 
 
+def test_run_without_steps_foresees_and_trains_nothing():
+    result = call("run", "-", spec=SPEC | {"training": {"steps": 0}})
+    assert result.exit_code == 0, result.output
+    assert "Nothing speaks against training this." in result.stdout
+    assert "before training  accuracy" in result.stdout
+    assert "Not judged, because it takes a training" in result.stdout
+    assert "training: 0 of 0" in result.stderr
+    result = call("run", "-", "--json", spec=SPEC | {"training": {"steps": 0}, "optimizer": {"type": "SGD", "lr": 0.0}})
+    assert result.exit_code == 1
+    diagnosis = json.loads(result.stdout)["diagnosis"]
+    assert diagnosis["outcome"]["steps"] == 0
+    assert diagnosis["preflight"]["seeds"] == [0, 1, 2]
+    assert [finding["rule"] for finding in diagnosis["findings"]] == ["unchanged_weights"]
+    assert diagnosis["proof"] is None
+
+
 def test_run_gives_the_same_diagnosis_twice():
     assert call("run", "-", "--json").stdout == call("run", "-", "--json").stdout
 

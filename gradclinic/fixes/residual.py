@@ -8,7 +8,8 @@ What it changes:
     The layers that a `Repeat` repeats become a Residual; where its first turn changes the size, that turn is put before
     it, as it is. Elsewhere each layer with weights and what follows it becomes a Residual of its own; where it changes the size, with a
     projection as its shortcut, a linear layer or a convolution of 1. The first block stays as it is. Where many
-    blocks would be summed whose activation is unbounded, each gets a normalization in front, which keeps the sum in bounds.
+    blocks would be summed whose activation is unbounded, each gets a normalization in front, which keeps the sum in bounds. The last is
+    followed by one, as in residual networks that normalize within their blocks, so that what follows does not get the sum as it is.
 
 What it costs:
     An addition a block; a projection has as many parameters as a linear layer of its sizes.
@@ -18,6 +19,7 @@ When it is known not to help:
 
 Source:
     - He et al. 2016, Deep residual learning for image recognition, arXiv:1512.03385
+    - He et al. 2016, Identity mappings in deep residual networks, arXiv:1603.05027
     - De & Smith 2020, Batch normalization biases residual blocks towards the identity function, arXiv:2002.10444
     - Yang & Schoenholz 2017, Mean field residual networks: on the edge of chaos, arXiv:1712.08969
 """
@@ -30,8 +32,9 @@ from typing import Any
 
 from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
 from gradclinic.contract.feedforward import Linear
-from gradclinic.contract.layers import Parallel, Repeat, Sequential
+from gradclinic.contract.layers import Parallel, Repeat, Sequential, type_names
 from gradclinic.contract.naming import pointer
+from gradclinic.contract.normalization import Normalization
 from gradclinic.fixes.blocks import Block, blocks_in, has_road, keeps_shapes, transforms, without_groups
 from gradclinic.fixes.candidate import Candidate
 from gradclinic.fixes.evidence import is_through_time
@@ -48,7 +51,7 @@ from gradclinic.fixes.posted import (
     held_layers,
     output_shape,
 )
-from gradclinic.fixes.shapes import Known
+from gradclinic.fixes.shapes import Known, Shape
 
 KIND: FixKind = "residual"
 ADDRESSES: tuple[RuleId, ...] = ("vanishing_gradient",)
@@ -69,6 +72,8 @@ ROAD: dict[str, Any] = {"bias": False, "init": {"weight": {"type": "orthogonal_"
 Measured on digits: with PyTorch's default, each of whose projections passes on 0.58 of the gradient, eight blocks of Sigmoid of
 shrinking widths ended at chance.
 """
+
+NORMALIZATION_NAMES = type_names(Normalization)
 
 BOUNDED = frozenset({"Sigmoid", "Hardsigmoid", "Tanh", "Hardtanh", "Softsign", "ReLU6"})
 """Activations of a bounded range: a block with one adds no more to the sum the larger its input is."""
@@ -125,6 +130,7 @@ class _Wrapping:
         place, wrapped = block.place, self._residual(block.raw(self.posted), block.layers, block.place)
         if shortcut is not None:
             wrapped["shortcut"] = shortcut
+        self._normalize_sum(place, block.layers, block.end)
         for index in reversed(range(place.index + 1, block.end)):
             self.operations.append({"op": "remove", "path": pointer(*block.list_keys, index)})
         self.operations.append({"op": "replace", "path": pointer(*place.keys), "value": wrapped})
@@ -164,11 +170,13 @@ class _Wrapping:
             "value": [self._residual(body, repeat.layers, place)],
         }
         if keeps_shapes(repeat.layers, place.inputs):
+            self._normalize_sum(place, repeat.layers, place.index + 1)
             self.operations.append(wrapped)
             self.blocks += place.turns * repeat.times
             return True
         if repeat.times == 1 or not _settles(repeat.layers, place):
             return False
+        self._normalize_sum(place, repeat.layers, place.index + 1)
         times = {"op": "replace", "path": pointer(*place.keys, "times"), "value": repeat.times - 1}
         self.operations += [times, wrapped]
         for layer in reversed(first_turn(self.posted, place)):
@@ -181,14 +189,27 @@ class _Wrapping:
         normalized = any(isinstance(layer, NORMALIZATIONS) for layer in flat)
         front: list[Any] = []
         if self.normalize and not normalized and not {layer.type for layer in flat} & BOUNDED:
-            weights = next(layer for layer in flat if isinstance(layer, WEIGHTED))
             # From the second turn on it is what the block gives that arrives.
             arriving = output_shape(block, next(iter(place.inputs))) if isinstance(place.layer, Repeat) else None
-            arriving = arriving or next(iter(place.inputs))
-            channels = arriving[0 if isinstance(weights, CONVOLUTIONS) else -1] if arriving else None
-            norm = fitting_normalization(self.posted, weights, place.inputs, channels)
-            front = [norm] if norm else []
+            front = self._normalization(block, arriving or next(iter(place.inputs)))
         return {"type": "Residual", "layers": [*front, *copy.deepcopy(raw)]}
+
+    def _normalize_sum(self, place: Place, block: Layers, behind: int) -> None:
+        """Put a normalization behind the last of the blocks, which is the first that is come to, where they have none of their own."""
+        siblings = self.posted.raw(place.keys[:-1])[behind:]
+        is_normalized = any(isinstance(layer, NORMALIZATIONS) for layer in without_groups(block))
+        is_followed = bool(siblings) and siblings[0]["type"] in NORMALIZATION_NAMES
+        if self.operations or place.turns > 1 or is_normalized or is_followed:
+            return
+        for norm in self._normalization(block, output_shape(block, next(iter(place.inputs)))):
+            self.operations.append({"op": "add", "path": pointer(*place.keys[:-1], behind), "value": norm})
+
+    def _normalization(self, block: Layers, shape: Shape) -> list[dict[str, Any]]:
+        """Return what normalizes numbers of this shape beside a block, if anything does."""
+        weights = next(layer for layer in without_groups(block) if isinstance(layer, WEIGHTED))
+        channels = shape[0 if isinstance(weights, CONVOLUTIONS) else -1] if shape else None
+        norm = fitting_normalization(self.posted, weights, [shape], channels)
+        return [norm] if norm else []
 
 
 def first_turn(posted: Posted, place: Place) -> list[Any]:

@@ -160,12 +160,12 @@ class TestNormalization:
 class TestResidual:
     def test_turns_that_keep_their_shape_are_wrapped(self):
         wrapped = repeat(5, {"type": "Residual", "layers": [LINEAR, SIGMOID]})
-        assert layers_fixed("residual", repeat(5, LINEAR, SIGMOID), OUTPUT) == [wrapped, OUTPUT]
+        assert layers_fixed("residual", repeat(5, LINEAR, SIGMOID), OUTPUT) == [wrapped, BATCH, OUTPUT]
 
     def test_a_first_turn_that_changes_the_size_is_put_before(self):
         wrapped = repeat(4, {"type": "Residual", "layers": [NARROW, SIGMOID]})
         layers = layers_fixed("residual", TANH, repeat(5, NARROW, SIGMOID), OUTPUT)
-        assert layers == [TANH, NARROW, SIGMOID, wrapped, OUTPUT]
+        assert layers == [TANH, NARROW, SIGMOID, wrapped, BATCH, OUTPUT]
 
     def test_names_that_would_clash_stay_in_a_group(self):
         inner, outer = {**NARROW, "name": "one"}, {"type": "Tanh", "name": "one"}
@@ -192,7 +192,7 @@ class TestResidual:
         second = {"type": "Residual", "layers": [NARROW, SIGMOID], "shortcut": [{**NARROW, **ROAD}]}
         third = {"type": "Residual", "layers": [NARROW, SIGMOID]}
         fourth = {"type": "Residual", "layers": [LINEAR, RELU], "shortcut": [{**LINEAR, **ROAD}]}
-        last = {"type": "Sequential", "layers": [{"type": "Residual", "layers": [LINEAR, TANH]}]}
+        last = {"type": "Sequential", "layers": [{"type": "Residual", "layers": [LINEAR, TANH]}, BATCH]}
         assert layers == [first, second, third, fourth, last, OUTPUT]
 
     def test_convolutions_are_wrapped_before_what_pools(self):
@@ -225,9 +225,9 @@ class TestResidual:
 
     def test_many_unbounded_blocks_get_a_normalization_each(self):
         deep = layers_fixed("residual", repeat(30, LINEAR, RELU), OUTPUT)
-        assert deep == [repeat(30, {"type": "Residual", "layers": [BATCH, LINEAR, RELU]}), OUTPUT]
+        assert deep == [repeat(30, {"type": "Residual", "layers": [BATCH, LINEAR, RELU]}), BATCH, OUTPUT]
         bounded = layers_fixed("residual", repeat(30, LINEAR, SIGMOID), OUTPUT)
-        assert bounded == [repeat(30, {"type": "Residual", "layers": [LINEAR, SIGMOID]}), OUTPUT]
+        assert bounded == [repeat(30, {"type": "Residual", "layers": [LINEAR, SIGMOID]}), BATCH, OUTPUT]
         normalized = layers_fixed("residual", repeat(30, LINEAR, BATCH, RELU), OUTPUT)
         assert normalized == [repeat(30, {"type": "Residual", "layers": [LINEAR, BATCH, RELU]}), OUTPUT]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from gradclinic.fixes import Measured, apply_patch, propose_fixes
@@ -81,25 +83,32 @@ def test_what_cuts_off_answers_of_a_regression_is_left_out():
 
 
 class TestClassWeights:
-    def test_each_class_weighs_the_inverse_of_its_share(self):
-        document = fixed(
-            spec_of({**OUTPUT, "out_features": 2}, data=BINARY), "class_imbalance", class_shares=[0.8, 0.2]
+    @staticmethod
+    def losses(document, *shares):
+        found = propose_fixes(
+            document, diagnosis(finding("class_imbalance")), measured=Measured(class_shares=list(shares))
         )
-        assert document["loss"] == {"type": "CrossEntropyLoss", "weight": [0.625, 2.5]}
+        return [apply_patch(document, fix.patch)["loss"] for fix in found if fix.kind == "loss"]
+
+    TWO: ClassVar = {**OUTPUT, "out_features": 2}
+
+    def test_each_class_weighs_the_root_of_the_inverse_of_its_share_and_then_the_inverse(self):
+        mild, full = self.losses(spec_of(self.TWO, data=BINARY), 0.8, 0.2)
+        assert mild["weight"] == [pytest.approx(0.625**0.5, abs=1e-3), pytest.approx(2.5**0.5, abs=1e-2)]
+        assert full == {"type": "CrossEntropyLoss", "weight": [0.625, 2.5]}
 
     def test_a_binary_loss_weighs_the_positive_one(self):
         logits = spec_of(ONE, data=BINARY, loss={"type": "BCEWithLogitsLoss"})
-        assert fixed(logits, "class_imbalance", class_shares=[0.9, 0.1])["loss"]["pos_weight"] == 9.0
+        assert [loss["pos_weight"] for loss in self.losses(logits, 0.9, 0.1)] == [3.0, 9.0]
 
     def test_no_row_weighs_more_than_a_hundred_others(self):
-        document = fixed(
-            spec_of({**OUTPUT, "out_features": 2}, data=BINARY), "class_imbalance", class_shares=[0.999, 0.001]
-        )
-        light, heavy = document["loss"]["weight"]
+        light, heavy = self.losses(spec_of(self.TWO, data=BINARY), 0.999, 0.001)[1]["weight"]
         assert heavy / light == pytest.approx(100, rel=0.01)
 
     @pytest.mark.parametrize("shares", [[], [1.0, 0.0], [0.5, 0.3, 0.2]])
     def test_shares_that_are_not_known_or_do_not_fit_the_output_weigh_nothing(self, shares):
-        assert (
-            fixed(spec_of({**OUTPUT, "out_features": 2}, data=BINARY), "class_imbalance", class_shares=shares) is None
-        )
+        assert self.losses(spec_of(self.TWO, data=BINARY), *shares) == []
+
+    def test_weights_that_are_posted_stay(self):
+        weighed = {"type": "CrossEntropyLoss", "weight": [1.0, 3.0]}
+        assert self.losses(spec_of(self.TWO, data=BINARY, loss=weighed), 0.8, 0.2) == []

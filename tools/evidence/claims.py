@@ -1,7 +1,7 @@
 """What is claimed of the remedies, in our own words and with where it comes from, and what the measurement says to it.
 
-The rule: a claim holds where the remedy cured every training with that kind of fault, and is wrong where it neither cured nor
-helped any. In between it depends.
+The rule: a claim holds where the remedy cured every training with that kind of fault, and is wrong where it did nothing to any, or
+harm. In between it depends.
 """
 
 from __future__ import annotations
@@ -82,4 +82,4 @@ def standing_of(cells: Sequence[Cell]) -> Standing:
         return "not tried"
     if all(cell.word == "cured" for cell in cells):
         return "holds"
-    return "depends" if any(cell.word in {"cured", "helps"} for cell in cells) else "WRONG"
+    return "WRONG" if all(cell.word in {"nothing", "harms"} for cell in cells) else "depends"

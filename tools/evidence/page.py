@@ -10,7 +10,7 @@ from gradclinic.trials.statistics import SIGNIFICANT
 from tools.evidence.claims import ARTICLES, CLAIMS, Judged, Standing, judge
 from tools.evidence.faults import RULES, STEPS, Kind
 from tools.evidence.measuring import CURED, HELPS, Cell, Ground, Measured, Word
-from tools.evidence.picture import share_of
+from tools.evidence.picture import percent
 from tools.evidence.remedies import REMEDIES
 
 STANDINGS: Mapping[Standing, str] = {
@@ -36,19 +36,20 @@ HOW = (
     "Each fault is a spec of its own (`tools/evidence/faults.py`), and whether it has its fault is asked of the diagnosis, on every seed: see "
     "the headings below. Each remedy is a plain change of that spec (`tools/evidence/remedies.py`) at one to three settings that "
     "textbooks give, and **the setting with the best outcome counts**, so that none fails for how it was set. A remedy that is there "
-    "already, or has no place in a network (a normalisation between the layers of an RNN), is not applicable.\n\n"
+    "already, or has no place in a network (a normalisation between the layers of an RNN), is not applicable. Activations are tried alone and with "
+    "the initialization that belongs to them: where the second was better it is part of what they did.\n\n"
     "The outcome is accuracy, or r2 of a regression, on the validation part after the last step, at least that of a trivial predictor. The "
     "share is what a remedy gained over what there was to gain: up to the best mean outcome that any remedy reached on that fault. The "
     "interval is that of the paired t-test. The words follow from one rule:\n\n"
     "| word | rule |\n| --- | --- |\n"
-    "| cured | better by the test, at least {cured:.0%} of the gap closed, and the fault's own finding gone or harmless on most seeds |\n"
-    "| helps | better by the test, and at least {helps:.0%} of the gap closed |\n"
-    "| unclear | at least {helps:.0%} of the gap closed in the mean, but not better by the test |\n"
+    "| cured | better by the test, at least {cured} of the gap closed, and the fault's own finding gone or harmless on most seeds |\n"
+    "| helps | better by the test, and at least {helps} of the gap closed |\n"
+    "| unclear | at least {helps} of the gap closed in the mean, but not better by the test |\n"
     "| nothing | less than that |\n"
     "| harms | worse by the test |\n\n"
     "By the test: a two-sided paired t-test over the seeds, p < {significant:.2g} after Holm's correction for the settings of the remedy, and a "
     "difference of at least {least}. The verdict is the one that jobs give to fixes. A claim **holds** where the remedy cured every fault "
-    "of the kind, is **wrong** where it neither cured nor helped any, and in between it **depends**."
+    "of the kind, is **wrong** where it did nothing to any of them, or harm, and in between it **depends**."
 )
 
 LIMITS = (
@@ -60,6 +61,8 @@ LIMITS = (
     "effects alone.\n"
     "- An optimizer comes with a learning rate of its own: where the posted rate is the fault, part of what Adam and its like do is that "
     "other rate.\n"
+    "- Most unchanged trainings end where a trivial predictor is, and less than that does not count: harm can show only on the others.\n"
+    "- A training that stands still for all of its steps might move later. What is said is what a remedy did within them.\n"
     "- Each remedy is tried alone. Two that help a little may cure together.\n"
     "- The test is not corrected over the whole table: of its {cells} cells about {chance} could be called better or worse by chance.\n"
     "- The best known outcome is the best of what was tried, and may be below what is possible."
@@ -74,7 +77,7 @@ def write_page(measured: Measured, picture: str) -> str:
         faults=len(measured.grounds), seeds=_listed(measured.seeds), trainings=measured.trainings, steps=STEPS
     )
     limits = LIMITS.format(seeds=len(measured.seeds), cells=cells, chance=round(SIGNIFICANT * cells))
-    how = HOW.format(cured=CURED, helps=HELPS, significant=SIGNIFICANT, least=LEAST_EFFECT)
+    how = HOW.format(cured=percent(CURED), helps=percent(HELPS), significant=SIGNIFICANT, least=LEAST_EFFECT)
     parts = [
         "# What the articles claim, put to the test",
         about,
@@ -112,7 +115,7 @@ def _claims(judged: Sequence[Judged]) -> str:
     rows = []
     for one in judged:
         claim = f"{one.claim.remedy} cures {_NAMES[one.claim.kind]}"
-        shares = ", ".join(share_of(cell) for cell in one.cells)
+        shares = ", ".join(percent(cell.share) for cell in one.cells)
         rows.append((claim, one.claim.source, _counted(one.cells), shares or "-", STANDINGS[one.standing]))
     return _table(("claim", "from", "measured", "gap closed", ""), rows)
 
@@ -151,14 +154,14 @@ def _summary(cells: Sequence[Cell]) -> str:
     cured = sum(cell.word == "cured" for cell in cells)
     harms = sum(cell.word == "harms" for cell in cells)
     share = sum(cell.share for cell in cells) / len(cells)
-    said = f"{cured} of {len(cells)}, {share:.0%}" + (f", harms {harms}" if harms else "")
+    said = f"{cured} of {len(cells)}, {percent(share)}" + (f", harms {harms}" if harms else "")
     return f"**{said}**" if cured == len(cells) else said
 
 
 def _fault(ground: Ground, measured: Measured) -> list[str]:
     about = (
         f"{ground.fault.about} `{ground.fault.rule}` was found in the unchanged spec on {ground.found} of {ground.seeds} seeds. Mean "
-        f"{ground.metric} {ground.base:.3f}; the best known is {ground.best:.3f} ({ground.best_by})."
+        f"{ground.metric} {_number(ground.base, '.3f')}; the best known is {_number(ground.best, '.3f')} ({ground.best_by})."
     )
     rows = []
     for remedy in REMEDIES:
@@ -172,8 +175,21 @@ def _detail(cell: Cell) -> tuple[str, ...]:
     low, high = cell.interval
     finding = "gone" if cell.resolved else "there"
     word = f"**{cell.word}**" if cell.word == "cured" else cell.word
-    interval = f"{low:+.2f} to {high:+.2f}"
-    return (cell.setting, f"{cell.tried:.3f}", share_of(cell), interval, finding, f"{word} (`{cell.verdict}`)")
+    interval = f"{_number(low, '.2f')} to {_number(high, '.2f')}"
+    return (
+        cell.setting,
+        _number(cell.tried, ".3f"),
+        percent(cell.share),
+        interval,
+        finding,
+        f"{word} (`{cell.verdict}`)",
+    )
+
+
+def _number(value: float, form: str) -> str:
+    """Write a number; one that rounds to 0 has no sign."""
+    text = format(value, form)
+    return text if float(text) else text.removeprefix("-")
 
 
 def _listed(values: Iterable[object]) -> str:

@@ -16,6 +16,8 @@ WIDTH, HEIGHT = 64, 24
 LEFT, TOP = 180, 190
 FOOT = 60
 GAP = 10
+RIGHT = 70
+"""Beside the last column, for its slanted name."""
 
 COLOURS: Mapping[Word, tuple[str, str]] = {
     "cured": ("#1b7837", "#ffffff"),
@@ -31,7 +33,7 @@ def draw(measured: Measured) -> str:
     """Return the picture as SVG."""
     faults = [ground.fault for ground in measured.grounds]
     places = _places(faults)
-    width = places[-1] + WIDTH + GAP if places else LEFT
+    width = places[-1] + WIDTH + RIGHT if places else LEFT
     height = TOP + HEIGHT * len(REMEDIES) + FOOT
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -79,12 +81,12 @@ def _cell(cell: Cell | None, x: int, y: int) -> list[str]:
         return [_text(x + WIDTH // 2, y + 16, "\N{MIDDLE DOT}", anchor="middle", fill="#999999")]
     back, front = COLOURS[cell.word]
     box = f'<rect x="{x}" y="{y}" width="{WIDTH - 2}" height="{HEIGHT - 2}" fill="{back}"/>'
-    return [box, _text(x + WIDTH // 2 - 1, y + 16, share_of(cell), anchor="middle", fill=front)]
+    return [box, _text(x + WIDTH // 2 - 1, y + 16, percent(cell.share), anchor="middle", fill=front)]
 
 
-def share_of(cell: Cell) -> str:
-    """Return the share of the gap that was closed, in percent."""
-    return f"{round(100 * cell.share):d} %"
+def percent(share: float) -> str:
+    """Write a share in whole percent, 0 without a sign."""
+    return f"{round(100 * share):d} %"
 
 
 def _legend(y: int) -> list[str]:

@@ -42,7 +42,7 @@ from gradclinic.fixes.measured import Measured
 from gradclinic.fixes.patch import apply_patch
 from gradclinic.fixes.posted import read_posted
 from gradclinic.fixes.proposals import Proposal, Proposals, gives_a_valid_spec
-from gradclinic.fixes.ranking import REMEDIES, STANDS_BY_ITSELF
+from gradclinic.fixes.ranking import STAND_BY_THEMSELVES
 from gradclinic.fixes.roots import root_of
 
 __all__ = ["FIXES", "Measured", "apply_patch", "catalogue", "learning_rate_alone", "propose_fixes"]
@@ -86,8 +86,8 @@ def propose_fixes(
 ) -> list[Fix]:
     """Propose fixes for the findings above `info`, best first. Every patch applies to `document` and gives a valid spec.
 
-    A finding that follows from another gets the other's fixes, and its own only where the other has none, or where it stands
-    by itself, in the spec or in the data.
+    A finding that follows from another gets the other's fixes, and its own only where the other has none, or where they mend what
+    stands in the spec or in the data by itself.
 
     Args:
         document: The spec as posted.
@@ -109,8 +109,7 @@ def propose_fixes(
     for finding, root in sorted(zip(findings, roots, strict=True), key=lambda pair: pair[0] is not pair[1]):
         fixes: Sequence[FixModule] = FIXES
         if finding is not root and proposals.share(root.rule, finding.rule):
-            remedies = REMEDIES[finding.rule] if finding.rule in STANDS_BY_ITSELF else ()
-            fixes = [fix for fix in FIXES if fix.KIND in remedies]
+            fixes = [fix for fix in FIXES if fix.KIND in STAND_BY_THEMSELVES.get(finding.rule, ())]
         proposals.add(finding, findings.index(finding), fixes)
     return [proposal.told([finding.rule for finding in findings]) for proposal in proposals.sorted(records)]
 

@@ -2,7 +2,7 @@
 
 When it applies:
     A model that learns its training data by heart, where most inputs or units may be of no use. The other way round, where a penalty is posted and
-    the model is held back, or its loss does not fall.
+    the model is held back, or its loss does not fall under one that is not small.
 
 What it changes:
     `training.l1` becomes what pulls all weights together as hard as the first gradient did; without a record of that, 0.0001. Where it
@@ -48,7 +48,7 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
     now = posted.spec.training.l1
     if finding.rule == "overfitting":
         return [] if now > 0 else [_charged(posted)]
-    if now == 0:
+    if now == 0 or (finding.rule == "loss_not_decreasing" and now <= HABIT):
         return []
     why = "The penalty pulls each weight to zero at a constant pace, whatever the data say of it."
     less = float(f"{now / LOWER:.1g}")

@@ -43,9 +43,6 @@ LOWERS: tuple[RuleId, ...] = (
 RAISES: tuple[RuleId, ...] = ("learning_rate_too_low", "unchanged_weights", "undertrained")
 ADDRESSES: tuple[RuleId, ...] = (*LOWERS, *RAISES, "loss_not_decreasing")
 
-NOT_BY_ITSELF = frozenset({"vanishing_gradient", "dead_units"})
-"""What a lower rate helps only where a higher one brought it about."""
-
 STEP = 10.0
 """The factor of one change; the scale on which learning rates matter is logarithmic."""
 
@@ -69,7 +66,8 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
     """Propose a lower learning rate, and a lower one still, or a higher one where the weights hardly move."""
     if is_broken_from_the_start(finding):
         return []
-    if finding.rule in NOT_BY_ITSELF and (finding.cause is None or finding.cause.what != "learning_rate"):
+    cause = finding.cause.what if finding.cause else None
+    if cause != "learning_rate" and (finding.rule == "vanishing_gradient" or (finding.rule == "dead_units" and cause)):
         return []
     if finding.rule in RAISES:
         return _higher(posted, finding)

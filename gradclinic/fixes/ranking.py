@@ -40,11 +40,15 @@ REMEDIES: dict[RuleId, tuple[FixKind, ...]] = {
 }
 """Of findings that are a cause themselves, the kinds that take it away, best first and the cheaper before the costlier."""
 
-STANDS_BY_ITSELF: frozenset[RuleId] = frozenset({
-    "loss_mismatch", "misplaced_activation", "unnormalized_input", "unnormalized_target", "over_regularized", "noisy_gradient",
-    "class_imbalance", "overfitting",
-})  # fmt: skip
-"""Of those, what goes on although something else that harms as well is taken away: it stands in the spec or in the data."""
+STAND_BY_THEMSELVES: dict[RuleId, tuple[FixKind, ...]] = {
+    rule: REMEDIES[rule]
+    for rule in (
+        "loss_mismatch", "misplaced_activation", "unnormalized_input", "unnormalized_target", "over_regularized", "noisy_gradient",
+        "class_imbalance", "overfitting",
+    )
+} | {"loss_not_decreasing": ("weight_decay", "l1")}  # fmt: skip
+"""Of findings that follow from another, the kinds that are asked all the same: they mend what stands in the spec or in the data, and goes
+on although something else that harms as well is taken away."""
 
 TREATMENTS: dict[RuleId, tuple[FixKind, ...]] = {
     "training_error": ("loss",),

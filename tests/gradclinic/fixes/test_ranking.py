@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gradclinic.contract.catalogue import FixRecord
 from gradclinic.fixes import propose_fixes
-from gradclinic.fixes.ranking import PRIOR_TRIES, REMEDIES, STANDS_BY_ITSELF, TREATMENTS, chance_of_help, rank
+from gradclinic.fixes.ranking import PRIOR_TRIES, REMEDIES, STAND_BY_THEMSELVES, TREATMENTS, chance_of_help, rank
 from gradclinic.fixes.roots import IMPLIED_BY, root_of
 from tests.gradclinic.fixes.sick import LINEAR, OUTPUT, SIGMOID, diagnosis, finding, repeat, spec_of
 
@@ -83,7 +83,8 @@ class TestRank:
             for named in table.values():
                 assert len(set(named)) == len(named)
         assert not any(set(REMEDIES[rule]) & set(TREATMENTS.get(rule, ())) for rule in REMEDIES)
-        assert set(REMEDIES) >= STANDS_BY_ITSELF
+        for rule, named in STAND_BY_THEMSELVES.items():
+            assert set(named) <= {*REMEDIES.get(rule, ()), *TREATMENTS.get(rule, ())}
 
 
 class TestRoots:
@@ -106,3 +107,10 @@ class TestRoots:
         fixes = {fix.kind: fix for fix in propose_fixes(document, diagnosis(high, noisy))}
         assert fixes["batch_size"].addresses == ["noisy_gradient"]
         assert fixes["learning_rate"].addresses == ["learning_rate_too_high", "noisy_gradient"]
+
+    def test_a_heavy_penalty_is_suspected_whatever_else_was_found(self):
+        heavy = spec_of(repeat(5, LINEAR, SIGMOID), OUTPUT, training={"l1": 0.05})
+        effect = finding("loss_not_decreasing", caused_by="vanishing_gradient")
+        assert {"l1-lower", "l1-removed"} <= {fix.id for fix in propose_fixes(heavy, diagnosis(VANISHING, effect))}
+        light = spec_of(repeat(5, LINEAR, SIGMOID), OUTPUT, training={"l1": 1e-5})
+        assert "l1" not in {fix.kind for fix in propose_fixes(light, diagnosis(VANISHING, effect))}

@@ -16,24 +16,9 @@ from tests.gradclinic.fixes.sick import CAUSES, LINEAR, OUTPUT, SIGMOID, diagnos
 
 EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-OPTIMIZERS = (
-    *tuple(
-        {"type": type_, "lr": lr}
-        for type_ in (
-            "SGD",
-            "Adam",
-            "AdamW",
-            "NAdam",
-            "RAdam",
-            "RMSprop",
-            "Adagrad",
-            "Adadelta",
-            "Adamax",
-            "ASGD",
-            "Rprop",
-        )
-        for lr in (0.0, 1e-09, 0.1, 10000.0)
-    ),
+TYPES = ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "ASGD", "Rprop")
+OPTIMIZERS: tuple[dict[str, Any], ...] = (
+    *({"type": type_, "lr": lr} for type_ in TYPES for lr in (0.0, 1e-9, 0.1, 1e4)),
     {"type": "SGD", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 3.0},
     {"type": "SGD", "momentum": 2.0},
     {"type": "AdamW"},

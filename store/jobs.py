@@ -46,7 +46,7 @@ def add_job(  # noqa: PLR0913 - what a job is made of, each by its keyword
             step=0,
             steps=steps,
             trials=0,
-            trials_planned=spec.verification.trials_at_most() or 0,
+            trials_planned=spec.trials_at_most or 0,
             created_at=now,
             cancel_requested=False,
             version=1,

@@ -90,6 +90,11 @@ class JobSpec(SpecModel):
         """Whether a last batch of one sample is joined to the one before: a batch normalisation cannot take it."""
         return isinstance(self.model, GraphModel) or has_batch_normalization(self.model.layers)
 
+    @property
+    def trials_at_most(self) -> int | None:
+        """Trainings of full length to prove fixes; None where that depends on how many are proposed."""
+        return 0 if self.training.is_preflight else self.verification.trials_at_most()
+
     def total_steps(self, train_rows: int) -> int:
         """Return the optimizer steps of the whole training over `train_rows` rows."""
         return self.training.total_steps(train_rows, join_single=self.joins_single)

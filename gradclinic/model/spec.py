@@ -81,7 +81,7 @@ def _model_faults(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs
 
 
 def _resolved(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs: Costs, layers: int) -> ResolvedSpec:
-    planned = spec.verification.trials_at_most()
+    planned = spec.trials_at_most
     return ResolvedSpec(
         layers=[_layer(entry) for entry in resolution.entries.values()],
         input_shape=list(facts.input_shape),
@@ -101,7 +101,7 @@ def _resolved(spec: JobSpec, facts: DataFacts, resolution: Resolution, costs: Co
         memory_bytes=costs.memory,
         seconds_estimate=round(costs.seconds, 3),
         trials_planned=planned,
-        trials_budget=spec.verification.budget or planned,
+        trials_budget=0.0 if planned == 0 else spec.verification.budget or planned,
         history_numbers=costs.history,
         history_bytes=round(STORED_BYTES * costs.history),
     )

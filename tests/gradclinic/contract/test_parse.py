@@ -196,3 +196,18 @@ def test_a_misspelt_key_is_answered_with_the_near_one(path, near):
 def test_what_is_no_object_is_told_without_pydantics_words(value):
     faults = faults_of(changed("/model/layers/0", value))
     assert not any(word in fault.detail for fault in faults.values() for word in ("dictionary", "instance", "tuple"))
+
+
+@pytest.mark.parametrize(
+    ("verification", "steps", "expected"),
+    [
+        ({}, 10, 14),
+        ({"fixes": 1, "seeds": 2}, 10, 5),
+        ({"fixes": 0}, 10, 0),
+        ({"fixes": "all"}, 10, None),
+        ({}, 0, 0),
+    ],
+)
+def test_what_a_proof_comes_to_is_known_before_anything_is_trained(verification, steps, expected):
+    spec = parse_spec(MINIMAL | {"verification": verification, "training": {"steps": steps}})
+    assert spec.trials_at_most == expected

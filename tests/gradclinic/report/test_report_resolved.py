@@ -29,3 +29,19 @@ def test_how_large_a_run_gets_is_told_before_it_starts():
     assert told is not None
     assert float(told[1]) * {"k": 1e3, "M": 1e6}[told[2]] == pytest.approx(long.history_numbers, rel=0.01)
     assert f"about {long.history_bytes / 1e6:.3g} MB in the database" in shown.get()
+
+
+@pytest.mark.parametrize(
+    ("verification", "told"),
+    [
+        ({}, "at most the cost of 14 such trainings"),
+        ({"budget": 5}, "at most the cost of 5 such trainings"),
+        ({"fixes": "all"}, "as many trainings as all fixes need"),
+        ({"fixes": 0}, "no fixes are proven"),
+    ],
+)
+def test_what_a_proof_may_cost_is_told_before_it_starts(verification, told):
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(render_resolved(resolve_spec(parse_spec(SPEC | {"verification": verification}))))
+    assert told in shown.get()

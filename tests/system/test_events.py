@@ -13,11 +13,11 @@ from tests.system.running import System
 
 pytestmark = pytest.mark.slow
 
-STEPS = 200_000
+STEPS = 100_000
 
 
 def hopeless(**more: Any) -> dict[str, Any]:
-    """Its loss is no number after some twenty steps; all of them would take a minute."""
+    """Its loss is no number after some twenty steps; all of them would take half a minute."""
     return {
         "model": {"layers": [{"type": "Linear", "out_features": 1}]},
         "data": {"type": "linear_regression", "noise": 0.1},

@@ -27,6 +27,8 @@ def certain_findings(history: History, thresholds: Mapping[str, float] | None = 
         history: What was recorded until now, in the middle of a training.
         thresholds: Overrides of documented thresholds, by name.
     """
+    if history.facts.preflight is not None:  # nothing goes on there that anything could be certain of
+        return []
     facts = history.facts.model_copy(update={"outcome": outcome_so_far(history)})
     case = Case(History(history.tables, facts), thresholds)
     if case.fate is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -60,8 +61,6 @@ def judge_run(reader: Reader, run_id: str, thresholds: Mapping[str, float], fact
         raise NoDiagnosis(f"Nothing of run {run_id} was recorded that could be judged.")
     try:
         with np.errstate(all="ignore"):  # whatever is sent is judged; means of infinities are no news for our log
-            return diagnose_summary(
-                summary, lambda stretch: read_stretch(reader, run_id, stretch, signals=SUMMED), thresholds
-            )
+            return diagnose_summary(summary, partial(read_stretch, reader, run_id), thresholds)
     except InvalidHistory:
         raise NoDiagnosis(f"Nothing of run {run_id} was recorded that could be judged.") from None

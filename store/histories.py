@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import ColumnElement, case, insert, select, update
 
@@ -10,6 +10,7 @@ from gradclinic.errors import NotFound
 from gradclinic.history import (
     History,
     RunFacts,
+    SignalTable,
     concatenate,
     decode_table,
     encode_table,
@@ -107,11 +108,25 @@ def read_history(  # noqa: PLR0913 - the parameters of the HTTP history
     """
     refuse_unstorable({"/signals": signals or ()})
     facts = read_facts(reader, run_id)
+    return History(read_tables(reader, run_id, signals=signals, subjects=subjects, start=start, stop=stop), facts)
+
+
+def read_tables(  # noqa: PLR0913 - likewise
+    reader: Reader,
+    run_id: str,
+    *,
+    signals: Collection[str] | None = None,
+    subjects: Collection[str] | None = None,
+    start: int = 0,
+    stop: int | None = None,
+) -> Mapping[str, SignalTable]:
+    """Return the tables of `read_history`, of a run that is there, without its facts."""
     start, stop = _range(start, stop)
     query = select(_chunks.signal, _chunks.payload).where(*_asked_for(run_id, signals, start, stop))
     rows = reader.connection.execute(query.order_by(_chunks.first_step, _chunks.signal))
-    parts = (History({row.signal: decode_table(row.payload)}).select(None, subjects, start, stop) for row in rows)
-    return History(concatenate(parts).tables, facts)
+    none = RunFacts()
+    parts = (History({row.signal: decode_table(row.payload)}, none).select(None, subjects, start, stop) for row in rows)
+    return concatenate(parts).tables
 
 
 def _range(start: int, stop: int | None) -> tuple[int, int]:

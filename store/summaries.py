@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from gradclinic.history import History, SignalTable
 from gradclinic.history.summary import Stretch, Summary, grid_of, join_summary
-from store.histories import read_history, steps_done
+from store.histories import read_history, read_tables, steps_done
 from store.history_chunks import last_chunks, read_chunks
 from store.overviews import read_overviews
 from store.transactions import Reader
@@ -36,25 +36,21 @@ def read_summary(reader: Reader, run_id: str, *, summed: Collection[str], whole:
     overviews = read_overviews(reader, run_id, signals=summed, start=grid.start, stop=grid.stop, points=points)
     return join_summary(
         read_history(reader, run_id, signals=whole),
-        read_history(reader, run_id, signals=summed, stop=grid.start),
+        History(read_tables(reader, run_id, signals=summed, stop=grid.start)),
         list(overviews),
         _last_rows(reader, run_id, summed, grid.stop),
         grid,
     )
 
 
-def read_stretch(reader: Reader, run_id: str, stretch: Stretch, *, signals: Collection[str]) -> History:
-    """Return the rows of a stretch as they were recorded.
-
-    Raises:
-        NotFound: There is no run with that id.
-    """
-    return read_history(reader, run_id, signals=signals, start=stretch[0], stop=stretch[1])
+def read_stretch(reader: Reader, run_id: str, stretch: Stretch, signals: Collection[str]) -> History:
+    """Return the rows of a stretch as they were recorded."""
+    return History(read_tables(reader, run_id, signals=signals, start=stretch[0], stop=stretch[1]))
 
 
 def _last_rows(reader: Reader, run_id: str, signals: Collection[str], start: int) -> History:
     """Return the rows from a step on; of a signal that has none of them the last one there is."""
-    tables = dict(read_history(reader, run_id, signals=signals, start=start).tables)
+    tables = dict(read_tables(reader, run_id, signals=signals, start=start))
     ended = [
         chunk
         for chunk in last_chunks(reader, run_id)

@@ -13,13 +13,13 @@ What a rule asks of a signal is one of three things, and each has its place:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal, TypeAlias
 
 import numpy as np
 
-from gradclinic.contract.diagnosis import Diagnosis
-from gradclinic.diagnosis.diagnose import diagnose
+from gradclinic.contract.diagnosis import Diagnosis, RuleId
+from gradclinic.diagnosis.diagnose import RULES, diagnose
 from gradclinic.history import History
 from gradclinic.history.summary import Stretch, Summary
 
@@ -45,49 +45,67 @@ MOST_OPENED = 8
 ROUNDS = 4
 """How often findings may begin in a stretch that was not open yet."""
 
-RowsBetween: TypeAlias = Callable[[Stretch], History]
-"""Reads the signals of `SUMMED` in a stretch, as they were recorded."""
+ALSO: Mapping[RuleId, tuple[str, ...]] = {"non_finite": ("grad_nonfinite",)}
+"""What rules look at beside the signals that they cannot do without."""
+
+BEFORE = "update_ratio"
+"""What is asked at the beginning of every finding: whether a step that was too long came before it."""
+
+RowsBetween: TypeAlias = Callable[[Stretch, Collection[str]], History]
+"""Reads some signals of `SUMMED` in a stretch, as they were recorded."""
 
 
 def diagnose_summary(
     summary: Summary, rows_between: RowsBetween, thresholds: Mapping[str, float] | None = None
 ) -> Diagnosis:
     """Judge a history by its summary. See `diagnose` for what is raised."""
-    for opening in _worth_opening(summary):
-        summary = summary.opened(opening, rows_between(opening))
+    summary = _opened(summary, rows_between, _worth_opening(summary))
     for _ in range(ROUNDS):
         diagnosis = diagnose(summary, thresholds)
-        starts = {finding.first_step for finding in diagnosis.findings if finding.first_step is not None}
-        # A mean shows a change a stretch later, where it came near the end of one: the stretch before is opened, too.
-        near = [step - back for step in starts if summary.stretch_of(step) is not None for back in (0, 1)]
-        hidden = {stretch for step in near if (stretch := summary.stretch_of(step)) is not None}
+        hidden = _where_findings_begin(summary, diagnosis)
         if not hidden:
             return diagnosis
-        for opening in sorted(hidden):
-            summary = summary.opened(opening, rows_between(opening))
+        summary = _opened(summary, rows_between, hidden)
     return diagnose(summary, thresholds)
 
 
-def _worth_opening(summary: Summary) -> Sequence[Stretch]:
-    """Name the stretches of which neither mean nor maximum tells enough.
+def _opened(summary: Summary, rows_between: RowsBetween, wanted: Mapping[Stretch, set[str]]) -> Summary:
+    for stretch, signals in sorted(wanted.items()):
+        summary = summary.opened(stretch, rows_between(stretch, signals), signals)
+    return summary
+
+
+def _where_findings_begin(summary: Summary, diagnosis: Diagnosis) -> dict[Stretch, set[str]]:
+    """Return the stretches in which findings begin, with the signals that they rest on; empty where all of those are open."""
+    signals_of = {rule.id: {*rule.signals, *ALSO.get(rule.id, ()), BEFORE} & set(summary.largest) for rule in RULES}
+    wanted: dict[Stretch, set[str]] = {}
+    for finding in diagnosis.findings:
+        step, signals = finding.first_step, signals_of[finding.rule]
+        if step is None or summary.stretch_of(step, signals) is None:
+            continue
+        # A mean shows a change a stretch later, where it came near the end of one: the stretch before is opened, too.
+        for near in (step, step - 1):
+            if (stretch := summary.stretch_of(near, signals)) is not None:
+                wanted.setdefault(stretch, set()).update(signals)
+    return wanted
+
+
+def _worth_opening(summary: Summary) -> dict[Stretch, set[str]]:
+    """Return the stretches of which neither mean nor maximum tells enough, with the signals of which that is so.
 
     One number that is none leaves nothing of the others in its stretch: where such a burst begins and ends, the rows are read.
     And two steps that are too long may lie in one stretch: only its rows count them.
     """
-    found: dict[Stretch, None] = {}
+    found: dict[Stretch, set[str]] = {}
     for signal, table in summary.largest.items():
         finite = np.isfinite(table.values)
-        burst = ~finite.all(axis=1)
-        edges = np.flatnonzero(np.diff(burst, prepend=False, append=False))
+        edges = np.flatnonzero(np.diff(~finite.all(axis=1), prepend=False, append=False))
         rows = [*edges[::2].tolist(), *(edges[1::2] - 1).tolist()]
-        if signal == "update_ratio" and table.values.size:
+        if signal == BEFORE and table.values.size:
             rows.append(int(np.argmax(np.where(finite, table.values, np.inf).max(axis=1))))
-        for row in sorted(rows):
-            if (stretch := summary.stretch_of(int(table.steps[row]))) is not None:
-                found[stretch] = None
-    if len(found) <= MOST_OPENED:
-        return list(found)
+        for row in rows:
+            if (stretch := summary.stretch_of(int(table.steps[row]), [signal])) is not None:
+                found.setdefault(stretch, set()).add(signal)
     # The first ones tell how it began, the last ones how it ended.
-    half = MOST_OPENED // 2
-    ordered = sorted(found)
-    return [*ordered[:half], *ordered[-half:]]
+    kept, half = sorted(found), MOST_OPENED // 2
+    return {stretch: found[stretch] for stretch in (kept if len(kept) <= MOST_OPENED else kept[:half] + kept[-half:])}

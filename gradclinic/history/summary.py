@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -42,24 +42,32 @@ class Summary(History):
     largest: Mapping[str, SignalTable] = field(default_factory=dict)
     """By signal, in place of the means the largest value in each stretch; NaN where any was NaN."""
     stretches: tuple[Stretch, ...] = ()
+    open_in: Mapping[str, frozenset[Stretch]] = field(default_factory=dict)
+    """By signal the stretches that were opened."""
 
     def highest(self, signal: str) -> SignalTable:
         """Return the largest values of one signal: in a stretch the largest there was."""
         return self.largest.get(signal, self[signal])
 
-    def stretch_of(self, step: int) -> Stretch | None:
-        """Return the stretch that a step was summed up in; None where it stands as it was recorded."""
+    def stretch_of(self, step: int, signals: Collection[str]) -> Stretch | None:
+        """Return the stretch that a step of some signals was summed up in; None where all stand as they were recorded."""
         place = bisect_right(self.stretches, (step, math.inf)) - 1
         found = self.stretches[place] if place >= 0 else None
-        return found if found is not None and step < found[1] else None
+        if found is None or step >= found[1]:
+            return None
+        return (
+            found if any(found not in self.open_in.get(name, ()) for name in signals if name in self.largest) else None
+        )
 
-    def opened(self, stretch: Stretch, rows: History) -> Summary:
-        """Return this with the rows of a stretch as they were recorded."""
+    def opened(self, stretch: Stretch, rows: History, signals: Collection[str]) -> Summary:
+        """Return this with the rows of a stretch as they were recorded, of some signals."""
+        chosen = [name for name in signals if name in self.largest and stretch not in self.open_in.get(name, ())]
+        found = {name: rows.tables.get(name) for name in chosen}
         return replace(
             self,
-            tables={name: _replaced(table, stretch, rows.tables.get(name)) for name, table in self.tables.items()},
-            largest={name: _replaced(table, stretch, rows.tables.get(name)) for name, table in self.largest.items()},
-            stretches=tuple(one for one in self.stretches if one != stretch),
+            tables={**self.tables, **{name: _replaced(self.tables[name], stretch, found[name]) for name in chosen}},
+            largest={**self.largest, **{name: _replaced(self.largest[name], stretch, found[name]) for name in chosen}},
+            open_in={**self.open_in, **{name: self.open_in.get(name, frozenset()) | {stretch} for name in chosen}},
         )
 
 

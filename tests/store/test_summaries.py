@@ -61,7 +61,7 @@ def test_a_stored_summary_is_that_of_the_history(store: Store, steps: int, chunk
                 np.testing.assert_allclose(one.values, other.values, rtol=1e-6)
         assert np.array_equal(found["loss"].values, whole["loss"].values)
         for stretch in found.stretches[:2]:
-            rows = read_stretch(reader, run_id, stretch, signals=SUMMED)
+            rows = read_stretch(reader, run_id, stretch, SUMMED)
             kept = whole.select(SUMMED, start=stretch[0], stop=stretch[1])
             assert np.array_equal(rows["grad_norm"].values, kept["grad_norm"].values, equal_nan=True)
 

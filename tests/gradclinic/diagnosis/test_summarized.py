@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,8 @@ def told(diagnosis: Diagnosis) -> list[tuple[Any, ...]]:
 
 
 def from_summary(history: History, grid: Grid | None = None) -> Diagnosis:
-    def rows_between(stretch: Stretch) -> History:
-        return history.select(list(SUMMED), start=stretch[0], stop=stretch[1])
+    def rows_between(stretch: Stretch, signals: Collection[str]) -> History:
+        return history.select(signals, start=stretch[0], stop=stretch[1])
 
     return diagnose_summary(summarize(history, list(SUMMED), grid), rows_between)
 

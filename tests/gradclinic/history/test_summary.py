@@ -55,10 +55,10 @@ def test_all_stretches_opened_are_the_history_again():
     whole = history(10)
     summary = summarize(whole, ["grad_norm"])
     for stretch in summary.stretches:
-        assert summary.stretch_of(stretch[0]) == summary.stretch_of(stretch[1] - 1) == stretch
-        summary = summary.opened(stretch, whole.select(["grad_norm"], start=stretch[0], stop=stretch[1]))
-    assert summary.stretches == ()
-    assert summary.stretch_of(FIRST) is None
+        assert [summary.stretch_of(step, ["grad_norm"]) for step in (stretch[0], stretch[1] - 1)] == [stretch] * 2
+        rows = whole.select(["grad_norm"], start=stretch[0], stop=stretch[1])
+        summary = summary.opened(stretch, rows, ["grad_norm"])
+        assert summary.stretch_of(stretch[0], ["grad_norm", "loss"]) is None
     for table in (summary["grad_norm"], summary.highest("grad_norm")):
         assert np.array_equal(table.steps, whole["grad_norm"].steps)
         assert np.array_equal(table.values, whole["grad_norm"].values)
@@ -70,7 +70,9 @@ def test_a_number_that_is_none_is_not_hidden():
     summary = summarize(whole, ["grad_norm"])
     largest = summary.highest("grad_norm")
     bad = np.flatnonzero(np.isnan(largest.values).any(axis=1))
-    assert [summary.stretch_of(int(largest.steps[row])) for row in bad] == [summary.stretch_of(1700)]
+    assert [summary.stretch_of(int(largest.steps[row]), ["grad_norm"]) for row in bad] == [
+        summary.stretch_of(1700, ["grad_norm"])
+    ]
 
 
 @given(st.integers(SUMMED_FROM, 2**31 - 1))

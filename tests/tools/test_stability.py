@@ -27,11 +27,8 @@ from tools.evaluation.stability import (
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "evaluation.md"
 
-SAMPLED = 2
-"""Kinds of change that each case undergoes in the sample; the next case undergoes the next ones."""
-
-ELSEWHERE = 0.01
-"""Share of the sample that may turn over without standing on the page: other machines round differently."""
+ELSEWHERE = 1
+"""Changes of the sample that may turn over without standing on the page: other machines round differently."""
 
 
 def labelled(name: str, must: str = "dead_units") -> Labelled:
@@ -106,15 +103,15 @@ def on_the_page() -> tuple[frozenset[str], frozenset[tuple[str, str, str]]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_sample_of_small_changes_turns_over_no_more_than_the_page_says(tmp_path: Path):
-    """Two changes of each case, another two of the next: as many of each kind. All of them take `make evaluate`."""
+    """A change of each case, another one of the next: as many of each kind. All of them take `make evaluate`."""
     unclear, listed = on_the_page()
     sample = []
     for place, case in enumerate(read_cases(ROOT / "cases")):
         possible = [one for one in perturbations_of(case.on_seed(0)) if one.document is not None]
-        kinds = [possible[(SAMPLED * place + turn) % len(possible)] for turn in range(SAMPLED)]
-        sample += [Change(case, 0, kind) for kind in kinds if case.id not in unclear]
+        sample += [Change(case, 0, possible[place % len(possible)])] * (case.id not in unclear)
     found = list(judge_perturbed(sample, tmp_path, processes=2))
-    assert len(found) > 100
+    assert len(found) > 60
     turned = {(one.case, str(one.seed), one.kind) for one in found if one.turned}
-    assert len(turned - listed) <= ELSEWHERE * len(found), turned - listed
+    assert len(turned - listed) <= ELSEWHERE, turned - listed

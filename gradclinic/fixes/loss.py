@@ -34,6 +34,7 @@ from typing import Any
 from gradclinic.contract.diagnosis import Finding, FixKind, RuleId
 from gradclinic.contract.feedforward import Linear
 from gradclinic.contract.naming import pointer
+from gradclinic.contract.spec import GraphModel
 from gradclinic.fixes.candidate import Candidate
 from gradclinic.fixes.patch import Operation, set_value
 from gradclinic.fixes.posted import Place, Posted
@@ -71,7 +72,9 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
     if finding.rule == "class_imbalance":
         return _weighted_classes(posted)
     loss, tail = posted.spec.loss.type, activations_after_the_last_layer(posted)
-    if loss not in MEASURE_DISTANCES and finding.rule in BY_ITSELF:
+    # A graph may end with any activation; that its loss does not take it, PyTorch has to have said.
+    is_unknown = isinstance(posted.spec.model, GraphModel) and finding.rule not in {"loss_mismatch", "training_error"}
+    if is_unknown or (loss not in MEASURE_DISTANCES and finding.rule in BY_ITSELF):
         return []
     kinds = [place.layer.type for place in tail]
     if loss in {"CrossEntropyLoss", "BCEWithLogitsLoss"}:

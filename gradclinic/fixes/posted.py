@@ -124,7 +124,8 @@ def read_posted(document: Mapping[str, Any], measured: Measured | None = None) -
         keys: Place(keys, layer, roles.get(keys, "hidden"), frozenset(road.inputs[keys]), turns)
         for keys, (layer, turns) in road.layers.items()
     }
-    return Posted(document, spec, places, known, output)
+    # What is inside a graph, and comes out of it, is not known here.
+    return Posted(document, spec, places, known, output if layers else None)
 
 
 def held_layers(layer: AnyLayer, keys: Keys) -> Iterator[tuple[Keys, Layers]]:

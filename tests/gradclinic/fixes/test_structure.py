@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from gradclinic.contract.diagnosis import Evidence
 from gradclinic.contract.parse import parse_spec
 from gradclinic.fixes import Measured, apply_patch, propose_fixes
 from gradclinic.model import is_resolvable
-from tests.gradclinic.fixes.sick import LINEAR, OUTPUT, SIGMOID, diagnosis, finding, repeat, spec_of
+from tests.gradclinic.fixes.sick import ALL_RULES, CAUSES, LINEAR, OUTPUT, SIGMOID, diagnosis, finding, repeat, spec_of
 
 RELU = {"type": "ReLU"}
 NARROW = {"type": "Linear", "out_features": 48}
@@ -158,3 +160,35 @@ def test_the_shape_of_data_in_a_file_is_taken_from_whoever_trained_on_it():
     table = spec_of(repeat(5, LINEAR, SIGMOID), OUTPUT, data={"type": "table", "path": "rows.csv", "target": "y"})
     assert fixes_of("dense_connections", table, lost(1e-8)) == []
     assert fixes_of("dense_connections", table, lost(1e-8), input_shape=(12,), classes=10)
+
+
+class TestGraphs:
+    """Of a model that came as a graph no layer can be changed; what the spec says beside it can."""
+
+    GRAPH: ClassVar = {"type": "graph", "artifact": "a" * 32}
+
+    @pytest.mark.parametrize("rule", ALL_RULES)
+    def test_what_is_proposed_changes_no_layer(self, rule):
+        document = {**spec_of(OUTPUT), "model": self.GRAPH}
+        for cause in CAUSES:
+            for fix in propose_fixes(
+                document, diagnosis(finding(rule, cause)), measured=Measured(class_shares=[0.1] * 10)
+            ):
+                assert apply_patch(document, fix.patch)["model"] == self.GRAPH
+
+    def test_an_initialization_that_makes_copies_is_replaced(self):
+        constant = {**self.GRAPH, "init": {"weight": {"type": "constant_", "val": 0.1}}}
+        (document,) = (
+            apply_patch({**spec_of(OUTPUT), "model": constant}, fix.patch)
+            for fix in fixes_of(
+                "initialization", {**spec_of(OUTPUT), "model": constant}, finding("poor_initialization", "weights")
+            )
+        )
+        assert document["model"]["init"]["weight"] == {"type": "kaiming_normal_", "nonlinearity": "relu"}
+
+    def test_classes_can_be_weighed(self):
+        document = {**spec_of(OUTPUT), "model": self.GRAPH}
+        assert (
+            len(fixes_of("loss", document, finding("class_imbalance"), class_shares=[0.5, 0.5 / 9] + [0.5 / 9] * 8))
+            == 2
+        )

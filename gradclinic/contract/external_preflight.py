@@ -60,6 +60,9 @@ class ExternalPreflight(SpecModel):
     batches: Count = Field(description="Batches whose gradients were taken, of each seed.")
     samples: Count = Field(description="Samples passed through the network, of each seed.")
     initial_losses: BySeed = Field(description="Mean loss over the batches.")
+    losses_without_offset: BySeed = Field(
+        default_factory=list, description="Loss without what the logits of all samples have in common."
+    )
     gradient_norms: BySeed = Field(description="Median norm of the whole gradient over the batches.")
     losses_after_step: BySeed = Field(description="Loss after one step over the loss before.")
     gradient: ExternalDepthSlope | None = Field(None, description="Of the gradient, from the last layer back.")

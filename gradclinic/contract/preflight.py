@@ -73,6 +73,11 @@ class PreflightFacts(ResultModel):
     batches: int = Field(description="Batches whose gradients were taken, of each seed.")
     samples: int = Field(description="Samples passed through the network, of each seed.")
     initial_losses: list[float | None] = Field(description="Mean loss over the batches.")
+    losses_without_offset: list[float | None] = Field(
+        default_factory=list,
+        description="Loss of the first rows once what all samples' logits have in common is taken off, which a bias takes off as "
+        "well; empty where the loss takes no logits.",
+    )
     gradient_norms: list[float | None] = Field(description="Median norm of the whole gradient over the batches.")
     losses_after_step: list[float | None] = Field(
         description="Loss of a batch after one step on it, which was taken back, over the loss before; the median over the batches."

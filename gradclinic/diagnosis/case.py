@@ -131,6 +131,10 @@ class Case:
             if preflight is None or not preflight.initial_losses
             else [np.inf if one is None else one / trivial for one in preflight.initial_losses]
         )
+        if preflight is not None and preflight.losses_without_offset:
+            # An offset that all samples share is taken back by the last bias in a few steps.
+            centred = [np.inf if one is None else one / trivial for one in preflight.losses_without_offset]
+            starts = [min(float(np.median(starts)), float(np.median(centred)))]
         return bool(np.median(starts) > self.thresholds["start_loss"] * self._even_over_trivial)
 
     @property

@@ -102,6 +102,7 @@ def preflight_facts(setup: Setup, looks: Sequence[Look]) -> PreflightFacts:
         batches=len(looks[0].jumps),
         samples=looks[0].samples,
         initial_losses=[_mean(look.losses) for look in looks],
+        losses_without_offset=[_finite(look.without_offset) for look in looks if look.without_offset is not None],
         gradient_norms=[
             _median(look.history["grad_norm"].series()) if "grad_norm" in look.history else None for look in looks
         ],

@@ -28,6 +28,8 @@ from gradclinic.training.sharpness import largest_eigenvalue
 from gradclinic.training.step import clip, compute_gradient
 from gradclinic.training.symmetry import alike_units
 
+TAKE_LOGITS = frozenset({"CrossEntropyLoss", "BCEWithLogitsLoss"})
+
 MAX_WORDS = 2000
 """Characters of an error of PyTorch's that are kept."""
 
@@ -40,6 +42,7 @@ class Look:
     history: History = field(default_factory=lambda: History({}))
     samples: int = 0
     lr: float | None = None
+    without_offset: float | None = None
     jumps: list[float] = field(default_factory=list)
     alike: list[AlikeUnits] = field(default_factory=list)
     still_zero: list[str] = field(default_factory=list)
@@ -123,7 +126,10 @@ class Untrained:
             dropout.eval()  # what it drops tells samples apart, too
         try:
             with spreads_watched(setup.network, self._layers) as spreads, torch_may_raise():
-                setup.network(setup.data.train.inputs[rows])
+                outputs = setup.network(setup.data.train.inputs[rows])
+                if setup.spec.loss.type in TAKE_LOGITS:
+                    centred = outputs - outputs.mean(dim=0, keepdim=True)
+                    self._look.without_offset = float(setup.criterion(centred, setup.data.train.targets[rows]))
         finally:
             setup.network.train()
         self._look.spreads = spread_decades(spreads)

@@ -9,7 +9,7 @@ sure of its guesses; the training spends its steps on taking that back.
 Silent: where training goes well: a last layer may begin as zeros, and a dropout or an embedding tells its units apart.
 
 Foresees: copies that get the same gradient, too, critical where a layer has nothing else; and the first loss over several seeds, as a
-warning.
+warning, but not where it comes from an offset that the answers to all samples share.
 
 Source: Goodfellow et al. 2016, section 8.4 (symmetry); the check of the first loss against ln(classes) in TheDeepChecker.
 """

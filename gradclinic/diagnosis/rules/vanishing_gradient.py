@@ -10,7 +10,8 @@ the same (an optimizer that rescales, such as Adam, or a residual path) it is to
 
 Foresees: the loss over depth, critical where the first step moves the first weights by less than float32 can hold (unchanged_update) and
 the schedule does not raise the rate; a warning where the optimizer does not make up for it, so that the one update is below vanishing_gain of the
-other; else info. Through time a warning where what arrives is lost in the rounding of a sum over time, else info: gates can open.
+other; else info. Through time a warning where what arrives is lost in the rounding of a sum over time and there are no gates that could
+open, else info.
 
 Source: Hochreiter 1991; Bengio et al. 1994; Glorot & Bengio 2010; for the straight line over depth Schoenholz et al.
 2017, arXiv 1611.01232.
@@ -99,7 +100,8 @@ def _foresee(case: Case) -> Finding | None:
     finding = lost_through_time(case, "vanishing_gradient", threshold)
     if finding is None:
         return None
-    is_lost = (finding.evidence[0].value or 0.0) < rounding
+    types = {layer.name: layer.type for layer in case.history.facts.layers}
+    is_lost = (finding.evidence[0].value or 0.0) < rounding and types.get(finding.evidence[0].layer or "") == "RNN"
     return finding.model_copy(update={"severity": "warning" if is_lost else "info"})
 
 

@@ -1,6 +1,8 @@
 """What is said of a network that nobody trained: predictions, how bad they are, and what they cannot be about."""
 
 import copy
+import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from gradclinic.diagnosis.survival import predicted_depth
 from gradclinic.history import History, RunFacts, SignalTable, TargetFacts, Trivial
 from gradclinic.training import train
 
+EXAMPLES = pathlib.Path(__file__).parents[3] / "examples"
 HEALTHY = [pytest.param(spec, id=f"{rule.id}-{number}") for rule in RULES for number, spec in enumerate(rule.healthy)]
 SEEN_BEFORE = {
     "training_error": "critical",
@@ -126,6 +129,13 @@ def test_a_last_layer_of_zeros_is_no_fault_and_a_network_of_zeros_is():
     assert (
         diagnosis.health == findings["poor_initialization"].severity == findings["zero_gradient"].severity == "critical"
     )
+
+
+@pytest.mark.parametrize("example", ["deep-residual", "adding-problem-lstm", "transformer", "convnet"])
+def test_examples_that_train_well_are_let_through(example):
+    """Among them one whose logits begin with a large offset in common, and one whose memory has gates that can open."""
+    document = json.loads((EXAMPLES / f"{example}.json").read_text())
+    assert foresee(document)[0].health == "healthy"
 
 
 @pytest.mark.parametrize("imbalance", [1.0, 50.0])

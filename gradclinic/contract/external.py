@@ -53,6 +53,7 @@ class ExternalLayer(SpecModel):
     type: Text = Field(description="The torch.nn class.")
     parameters: list[Name] = Field(default_factory=list, max_length=10_000, description="Names of its own parameters.")
     on_trunk: bool = Field(True, description="Whether every gradient to earlier layers passes through it.")
+    calls: Steps = Field(1, description="How often it is called in one forward pass.")
     weight_shape: list[Steps] | None = Field(None, max_length=16, description="Shape of its weight.")
     alike_units: Probability | None = Field(None, description="Share of its units that begin as copies of another.")
     time_gain: Loss | None = Field(

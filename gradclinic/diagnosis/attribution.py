@@ -19,6 +19,7 @@ from gradclinic.contract.activations import AnyActivation
 from gradclinic.contract.diagnosis import Cause, CauseKind
 from gradclinic.contract.layers import type_names
 from gradclinic.diagnosis.confidence import wins_again
+from gradclinic.diagnosis.shared_module import blame_shared, shared_module
 from gradclinic.diagnosis.weighing import weighted_median
 from gradclinic.history import LayerFacts
 
@@ -70,13 +71,14 @@ class _Group:
 UNSEEN = " (or activations that the recorder cannot tell apart: called as functions, or one module called for several layers)"
 
 
-def attribute(
+def attribute(  # noqa: PLR0913 - what a gain is of, each by its keyword
     layers: Sequence[LayerFacts],
     gains: npt.NDArray[np.float64],
     *,
     weights: npt.NDArray[np.float64] | None = None,
     sign: int,
     sees_all: bool = True,
+    off_trunk: Sequence[LayerFacts] = (),
 ) -> Cause | None:
     """Name the main cause of a loss (`sign` -1) or growth (+1) of the gradient.
 
@@ -88,6 +90,7 @@ def attribute(
         weights: The steps that each record stands for; (records,).
         sign: Which direction is to be explained.
         sees_all: Whether every activation is among the layers. In a user's own model some may be plain functions.
+        off_trunk: The other layers; one activation that is called several times is among them.
 
     Returns:
         The kind of cause with the largest share, or None where nothing goes in that direction.
@@ -109,10 +112,16 @@ def attribute(
         key=lambda place: sign * groups[place].decades(totals[place]),
     )
     hidden = what == "weights" and not sees_all and not any(layer.type in ACTIVATIONS for layer in layers)
+    shared = (
+        shared_module([layer for layer in off_trunk if layer.type in ACTIVATIONS], gains.shape[1]) if hidden else None
+    )
+    if shared is not None and sign < 0 and (blamed := blame_shared(shared, gains.sum(axis=1), weights)) is not None:
+        return blamed
+    unseen = UNSEEN if shared is None else f" (or {shared}, whose part cannot be told apart)"
     sure = _confidence(groups, gains, weights, sign, what)
     return Cause(
         what=what,
-        detail=_detail(what, groups[place], totals[place]) + (UNSEEN if hidden else ""),
+        detail=_detail(what, groups[place], totals[place]) + (unseen if hidden else ""),
         share=min(1.0, shares[what]),
         # Activations that nobody saw are as good an explanation, and nothing tells between the two.
         confidence=min(sure, 0.5) if hidden else sure,

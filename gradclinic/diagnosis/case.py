@@ -15,7 +15,7 @@ from gradclinic.diagnosis.gains import Gains, backward_gains
 from gradclinic.diagnosis.learning import Learning, judge_learning
 from gradclinic.diagnosis.thresholds import thresholds_with
 from gradclinic.diagnosis.weighing import spans, weighted_median
-from gradclinic.history import WHOLE_STEP, History, SignalTable
+from gradclinic.history import WHOLE_STEP, History, LayerFacts, SignalTable
 from gradclinic.history.facts import Trivial
 
 
@@ -64,6 +64,11 @@ class Case:
         """Whether the model was built from a spec, so that no activation is hidden in a user's own code."""
         # What a trivial predictor reaches only a training knows that has the data, too; frameworks know the steps planned.
         return self.history.facts.trivial != Trivial()
+
+    @property
+    def off_trunk(self) -> list[LayerFacts]:
+        """The layers that not every gradient passes through, among them those that are called several times."""
+        return [layer for layer in self.history.facts.layers if not layer.on_trunk]
 
     @cached_property
     def gradient_norms(self) -> npt.NDArray[np.float64]:

@@ -18,6 +18,9 @@ class LayerFacts(ResultModel):
     type: str = Field(description="The torch.nn class, or the combinator.")
     parameters: list[str] = Field(default_factory=list, description="Full names of its own parameters.")
     on_trunk: bool = Field(True, description="Whether every gradient to earlier layers passes through it.")
+    calls: int = Field(
+        1, description="How often it is called in one forward pass; several calls are never on the trunk."
+    )
     weight_shape: list[int] | None = Field(None, description="Shape of its weight; None without one.")
     alike_units: float | None = Field(
         None, description="Share of its units that begin with the weights of another one; None where not known."

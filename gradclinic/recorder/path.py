@@ -47,7 +47,11 @@ class ForwardPath:
         self.is_open = False
         trunk = layers_on_trunk(with_graph)
         order = dict.fromkeys([*(place for place, _ in calls), *range(len(self._layers))])
-        return [self._layers[place].model_copy(update={"on_trunk": place in trunk}) for place in order]
+        times = Counter(place for place, _ in calls)
+        return [
+            self._layers[place].model_copy(update={"on_trunk": place in trunk, "calls": max(times[place], 1)})
+            for place in order
+        ]
 
 
 def _in_backward() -> bool:

@@ -69,7 +69,12 @@ def _over_depth(case: Case) -> Finding | None:
         ],
         cause=overshoot(case, step)
         or attribute(
-            gains.layers, gains.of_layers[above], weights=gains.spans[above], sign=1, sees_all=case.sees_all_layers
+            gains.layers,
+            gains.of_layers[above],
+            weights=gains.spans[above],
+            sign=1,
+            sees_all=case.sees_all_layers,
+            off_trunk=case.off_trunk,
         ),
     )
 

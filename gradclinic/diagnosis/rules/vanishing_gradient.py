@@ -75,7 +75,12 @@ def _over_depth(case: Case, threshold: float) -> Finding | None:
         evidence=_evidence(case, gains, row, total, threshold) + slope_evidence(gains, window),
         cause=overshoot(case, step)
         or attribute(
-            gains.layers, gains.of_layers[window], weights=gains.spans[window], sign=-1, sees_all=case.sees_all_layers
+            gains.layers,
+            gains.of_layers[window],
+            weights=gains.spans[window],
+            sign=-1,
+            sees_all=case.sees_all_layers,
+            off_trunk=case.off_trunk,
         ),
     )
 

@@ -97,3 +97,39 @@ def test_records_count_by_their_steps():
     cause = attribute(layers, gains, weights=np.array([1.0, 1.0, 1.0, 10.0]), sign=-1)
     assert cause is not None
     assert cause.what == "weights"
+
+
+def shared(kind: str, calls: int = 7) -> list[LayerFacts]:
+    return [LayerFacts(name="act", type=kind, on_trunk=False, calls=calls)]
+
+
+def test_one_sigmoid_called_for_several_layers_is_named_by_what_it_takes_at_least():
+    """A sigmoid's slope is nowhere above one quarter, so that it takes 0.6 decades a call whatever the weights are."""
+    layers, gains = chain(*["Linear"] * 8), np.full((5, 7), -0.8)
+    cause = attribute(layers, gains, sign=-1, sees_all=False, off_trunk=shared("Sigmoid"))
+    assert cause is not None
+    assert (cause.what, cause.share) == ("activation", pytest.approx(math.log10(4) / 0.8))
+    assert "Sigmoid (act), one module called 7 times" in cause.detail
+    assert cause.confidence is not None
+    assert cause.confidence > 0.99
+
+
+@pytest.mark.parametrize(
+    ("off_trunk", "named"),
+    [
+        (shared("Tanh"), "Tanh (act)"),
+        (shared("Sigmoid", calls=2), "Sigmoid (act)"),
+        (shared("Linear"), "cannot tell apart"),
+    ],
+)
+def test_a_shared_module_that_need_not_take_most_is_a_guess(off_trunk: list[LayerFacts], named: str):
+    cause = attribute(chain(*["Linear"] * 8), np.full((5, 7), -0.8), sign=-1, sees_all=False, off_trunk=off_trunk)
+    assert cause is not None
+    assert (cause.what, cause.confidence) == ("weights", 0.5)
+    assert named in cause.detail
+
+
+def test_a_shared_sigmoid_makes_no_gradient_grow():
+    cause = attribute(chain(*["Linear"] * 8), np.full((5, 7), 0.8), sign=1, sees_all=False, off_trunk=shared("Sigmoid"))
+    assert cause is not None
+    assert cause.what == "weights"

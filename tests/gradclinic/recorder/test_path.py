@@ -94,7 +94,7 @@ def test_a_branch_that_begins_at_zero_loses_no_gradient():
     recorder = recorded(model, torch.randn(64, 4))
     assert recorder.history["activation_grad_norm"].series("1.first")[0] == 0
     gains = backward_gains(recorder.history)
-    assert (np.abs(gains.of_layers(slice(None))) < 2).all()
+    assert (np.abs(gains.of_layers) < 2).all()
 
 
 def test_a_layer_that_is_called_several_times_is_not_on_the_trunk():
@@ -103,6 +103,7 @@ def test_a_layer_that_is_called_several_times_is_not_on_the_trunk():
     recorder = recorded(model, torch.randn(6, 4))
     assert names(recorder) == ["0", "1", "2", "4"]
     assert trunk(recorder) == ["0", "2", "4"]
+    assert {layer.name: layer.calls for layer in recorder.history.facts.layers} == {"0": 1, "1": 2, "2": 1, "4": 1}
 
 
 def test_what_is_frozen_stands_in_its_place():

@@ -95,7 +95,7 @@ evaluate: $(STAMP) ## Train and judge the labelled cases; writes docs/evaluation
 	$(BIN)/python -m tools.fix_evaluation --cases $(CASES) --page docs/evaluation-fixes.md
 
 .PHONY: evidence
-evidence: $(STAMP) ## Try the remedies that articles name on every kind of fault; writes docs/evidence.md (15 minutes)
+evidence: $(STAMP) ## Try the remedies that articles name on every kind of fault; writes docs/evidence.md (10 minutes)
 	$(BIN)/python -m tools.evidence --page docs/evidence.md
 
 .PHONY: audit

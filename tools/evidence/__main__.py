@@ -9,7 +9,7 @@ from pathlib import Path
 from tools.evidence.faults import FAULTS
 from tools.evidence.measuring import measure
 from tools.evidence.page import write_page
-from tools.evidence.picture import draw
+from tools.evidence.picture import draw, percent
 from tools.evidence.remedies import REMEDIES
 from tools.evidence.running import arms_of, train_all
 
@@ -32,7 +32,7 @@ def main() -> int:
             print(f"{len(outcomes):5}/{total} trained, now {outcome[0].fault.kind}: {outcome[0].fault.id}", flush=True)
     measured = measure(outcomes)
     for cell in measured.cells:
-        print(f"{cell.fault.id}: {cell.remedy} ({cell.setting}) {cell.word}, {cell.share:.0%} of the gap")
+        print(f"{cell.fault.id}: {cell.remedy} ({cell.setting}) {cell.word}, {percent(cell.share)} of the gap")
     if asked.page is not None:
         picture = asked.page.with_suffix(".svg")
         picture.write_text(draw(measured))

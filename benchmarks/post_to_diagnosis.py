@@ -38,7 +38,8 @@ def measure(*, quick: bool = False) -> Part:
     rows, aims = [], []
     with tempfile.TemporaryDirectory(prefix="gradclinic-bench-") as folder, embedded_system(Path(folder)) as url:
         for name in examples:
-            document = json.loads((ROOT / "examples" / f"{name}.json").read_text())
+            # The diagnosis is there before any fix is proven, and the job would go on with that.
+            document = json.loads((ROOT / "examples" / f"{name}.json").read_text()) | {"verification": {"fixes": 0}}
             bare, whole = _measure_rounds(document, url, rounds)
             ratios = [w / b for w, b in zip(whole, bare, strict=True)]
             rest = [w - b for w, b in zip(whole, bare, strict=True)]

@@ -78,10 +78,13 @@ def claim_next(writer: Writer, *, worker: str, lease_seconds: float) -> Claim | 
         run_id = writer.connection.execute(turn).scalar_one_or_none()
         if run_id is None:
             return None
-        claim = claim_run(writer, run_id, worker=worker, lease_seconds=lease_seconds)
-        if claim is not None:
-            return claim
-        tried.append(run_id)  # another took it in this moment
+        with writer.connection.begin_nested() as attempt:
+            claim = claim_run(writer, run_id, worker=worker, lease_seconds=lease_seconds)
+            if claim is not None:
+                return claim
+            # Another took it in this moment. Its job is let go: who holds one and waits for the next may wait in a circle.
+            attempt.rollback()
+        tried.append(run_id)
 
 
 def claim_run(writer: Writer, run_id: str, *, worker: str, lease_seconds: float) -> Claim | None:
@@ -161,8 +164,9 @@ def sweep_expired(writer: Writer, *, max_attempts: int) -> list[Lapsed]:
     """
     now = writer.now()
     columns = (runs.c.id, runs.c.job_id, runs.c.kind, runs.c.attempt, runs.c.losses)
-    # Not locked yet: the job comes first.
-    expired = writer.connection.execute(_expired(now).with_only_columns(*columns)).all()
+    # Not locked yet: the job comes first, and jobs in one order, for others sweep at the same time.
+    query = _expired(now).with_only_columns(*columns).order_by(runs.c.job_id, runs.c.id)
+    expired = writer.connection.execute(query).all()
     swept = (_take_back(writer, row, now, max_attempts) for row in expired)
     return [lapsed for lapsed in swept if lapsed is not None]
 

@@ -95,7 +95,7 @@ def request_cancel_all(writer: Writer, sweep_id: str) -> Sweep:
         NotFound: There is no sweep with that id.
     """
     _sweep_row(writer, sweep_id)
-    for job_id in job_ids_of(writer, sweep_id):
+    for job_id in sorted(job_ids_of(writer, sweep_id)):  # held one after the other: by all in the same order
         request_cancel(writer, job_id)
     return find_sweep(writer, sweep_id)
 

@@ -140,10 +140,10 @@ class Case:
             # An offset that all samples share is taken back by the last bias in a few steps.
             centred = [np.inf if one is None else one / trivial for one in preflight.losses_without_offset]
             starts = [min(float(np.median(starts)), float(np.median(centred)))]
-        return bool(np.median(starts) > self.thresholds["start_loss"] * self._even_over_trivial)
+        return bool(np.median(starts) > self.thresholds["start_loss"] * self.even_over_trivial)
 
     @property
-    def _even_over_trivial(self) -> float:
+    def even_over_trivial(self) -> float:
         """The cross entropy of equal shares over that of the classes' own: ln(classes) over their entropy."""
         targets = self.history.facts.targets
         shares = np.array([share for share in (targets.class_shares if targets else []) if share > 0])

@@ -128,7 +128,7 @@ _TABLE = (
     ThresholdInfo(
         name="start_loss",
         default=3.0,
-        meaning="First loss of a classification over that of the classes' prior, above which the initialization is too large.",
+        meaning="First loss of a classification over that of a network that is sure of nothing, above which the initialization is too large.",
         source="The first cross entropy has to be about ln(classes); TheDeepChecker allows a relative error of 1, twice the value.",
     ),
     ThresholdInfo(

@@ -1,7 +1,7 @@
 """What is meant to hold the weights back holds learning back.
 
-Sees: the pull of the weight decay (decay times weights, or of a decoupled one its part in the update) and of L1 over that of
-the gradient, typically; it fires above restraint_share. And the largest dropout, above large_dropout.
+Sees: the pull of the weight decay (decay times weights, or of a decoupled one its part in the update) over that of the
+gradient, and L1's part of the gradient, typically; it fires above restraint_share. And the largest dropout, above large_dropout.
 
 Hurts: the minimum of what is minimised is near zero weights, and not where the data are fitted.
 
@@ -14,6 +14,7 @@ Source: Krogh & Hertz 1991 (weight decay); Loshchilov & Hutter 2019 (decoupled);
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,12 @@ def check(case: Case) -> Finding | None:
         said = f"The weight decay of {restraint.weight_decay:g} pulls {pull:.2g} times as hard as the data."
         evidence = Evidence(signal="decay_over_gradient", value=pull, threshold=threshold)
         return _finding(case, said, evidence, beyond(pull, threshold))
+    l1 = _part_of_l1(case, restraint)
+    if l1 is not None and l1 > threshold:
+        said = f"The L1 penalty of {restraint.l1:g} makes up {l1:.0%} of what moves the weights."
+        return _finding(
+            case, said, Evidence(signal="l1_share", value=l1, threshold=threshold), share_beyond(l1, threshold)
+        )
     if restraint.dropout > large:
         said = f"A dropout of {restraint.dropout:g} leaves {1 - restraint.dropout:.0%} of the numbers to learn from."
         evidence = Evidence(signal="dropout", value=restraint.dropout, threshold=large)
@@ -67,6 +74,29 @@ def _pull(case: Case, restraint: Restraint) -> float | None:
     return float(weighted_median(np.concatenate(pulls), np.tile(counts, len(pulls))))
 
 
+def _part_of_l1(case: Case, restraint: Restraint) -> float | None:
+    """Return L1's part of the gradient, at least: the median over weights and steps.
+
+    Its own gradient has the norm l1 sqrt(n) for n weights. The one recorded is the sum of it and the data's, so that the
+    data's is at most as long as both together.
+    """
+    if restraint.l1 <= 0:
+        return None
+    norms = case.history["grad_norm"]
+    parts = []
+    for layer in case.history.facts.layers:
+        name = f"{layer.name}.weight"
+        if layer.weight_shape is None or len(layer.weight_shape) < 2 or name not in norms.subjects:
+            continue
+        own = restraint.l1 * math.sqrt(math.prod(layer.weight_shape))
+        parts.append(own / (own + np.maximum(norms.series(name), 0.0)))
+    if not parts or not len(norms.steps):
+        return None
+    return float(
+        weighted_median(np.concatenate(parts), np.tile(spans(norms.steps, case.history.last_step), len(parts)))
+    )
+
+
 def _finding(case: Case, said: str, evidence: Evidence, confidence: float) -> Finding:
     return Finding(
         rule="over_regularized",
@@ -78,14 +108,14 @@ def _finding(case: Case, said: str, evidence: Evidence, confidence: float) -> Fi
     )
 
 
-def _digits(decay: float) -> dict[str, Any]:
+def _digits(decay: float, l1: float = 0.0) -> dict[str, Any]:
     layers = [{"type": "Linear", "out_features": 32}, {"type": "ReLU"}, {"type": "Linear", "out_features": 10}]
     return {
         "model": {"layers": layers},
         "data": {"type": "digits"},
         "loss": {"type": "CrossEntropyLoss"},
         "optimizer": {"type": "SGD", "lr": 0.1, "weight_decay": decay},
-        "training": {"steps": 200},
+        "training": {"steps": 200, "l1": l1},
     }
 
 
@@ -96,6 +126,6 @@ RULE = Rule(
     check=check,
     foresee=check,
     thresholds=("restraint_share", "large_dropout", "not_learned_skill", "harmed_skill"),
-    sick=(_digits(1.0),),
-    healthy=(_digits(1e-4),),
+    sick=(_digits(1.0), _digits(0.0, l1=0.05)),
+    healthy=(_digits(1e-4), _digits(0.0, l1=1e-5)),
 )

@@ -1,7 +1,7 @@
 """The weights begin where learning is hard: units that are copies of each other, or weights that are too large.
 
 Sees: the share of a layer's units that begin with the weights of another unit, above alike_share. And the first loss of a
-classification over the one that the classes' frequencies alone give, above start_loss.
+classification over that of a network that is sure of nothing, ln(classes) for the cross entropy, above start_loss.
 
 Hurts: equal units get equal gradients and stay equal: the layer has one unit. Weights that are too large make a fresh network
 sure of its guesses; the training spends its steps on taking that back.
@@ -59,15 +59,17 @@ def _alike(case: Case) -> Finding | None:
 
 
 def _too_large(case: Case) -> Finding | None:
-    start, threshold = case.start_over_trivial, case.thresholds["start_loss"]
+    over, threshold = case.start_over_trivial, case.thresholds["start_loss"]
+    # Not over the trivial loss: where some classes are rare, a network that is sure of nothing has more than that.
+    start = None if over is None else over / case.even_over_trivial
     if case.history.facts.task != "classification" or start is None or not start > threshold:
         return None
     return Finding(
         rule="poor_initialization",
         severity=_severity(case),
         first_step=0,
-        summary=f"The first loss is {start:.3g} times what the classes' frequencies alone give: a fresh network is sure of its guesses.",
-        evidence=[Evidence(signal="start_over_trivial", value=start, threshold=threshold, step=0)],
+        summary=f"The first loss is {start:.3g} times that of a network that holds all classes for equally likely: a fresh network is sure of its guesses.",
+        evidence=[Evidence(signal="start_over_undecided", value=start, threshold=threshold, step=0)],
         cause=Cause(
             what="weights",
             detail="The weights are too large for the numbers of their inputs",

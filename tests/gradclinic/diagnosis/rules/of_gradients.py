@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradclinic.history import WHOLE_STEP
+from gradclinic.history import WHOLE_STEP, TargetFacts
 from tests.gradclinic.diagnosis.rules.histories import (
     LAYERS,
     PARAMETERS,
@@ -126,13 +126,18 @@ OF_GRADIENTS: tuple[Symptom, ...] = (
     Symptom(
         rule="poor_initialization",
         make=lambda level: history(level, {"loss": whole(np.where(T < 5, 4 * TRIVIAL_LOSS, course(level)))}),
-        evidence={"start_over_trivial": 4.0},
+        evidence={"start_over_undecided": 4.0},
         severities=UNSPOKEN,
         silenced={"start_loss": 5.0},
         silent={
             "of a regression": lambda: history(
                 "failed", {"loss": whole(np.where(T < 5, 4 * TRIVIAL_LOSS, course("failed")))}, task="regression"
-            )
+            ),
+            "rare classes": lambda: history(
+                "failed",
+                {"loss": whole(np.where(T < 5, 4 * TRIVIAL_LOSS, course("failed")))},
+                targets=TargetFacts(class_shares=[0.97, 0.03]),
+            ),
         },
     ),
     Symptom(

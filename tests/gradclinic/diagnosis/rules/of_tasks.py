@@ -169,6 +169,17 @@ OF_TASKS: tuple[Symptom, ...] = (
     ),
     Symptom(
         rule="over_regularized",
+        make=lambda level: history(
+            level,
+            restraint=Restraint(l1=0.5),
+            layers=[layer.model_copy(update={"weight_shape": [8, 8]}) for layer in LAYERS],
+        ),
+        evidence={"l1_share": 4 / (4 + 1)},
+        severities=UNSPOKEN,
+        silenced={"restraint_share": 0.9},
+    ),
+    Symptom(
+        rule="over_regularized",
         make=lambda level: history(level, restraint=Restraint(dropout=0.95)),
         evidence={"dropout": 0.95},
         severities=UNSPOKEN,

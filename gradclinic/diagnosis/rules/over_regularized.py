@@ -1,7 +1,7 @@
 """What is meant to hold the weights back holds learning back.
 
 Sees: the pull of the weight decay (decay times weights, or of a decoupled one its part in the update) over that of the
-gradient, and L1's part of the gradient, typically; it fires above restraint_share. And the largest dropout, above large_dropout.
+gradient, and that of L1 over the gradient that it is a part of, typically; it fires above restraint_share. And the largest dropout, above large_dropout.
 
 Hurts: the minimum of what is minimised is near zero weights, and not where the data are fitted.
 
@@ -38,12 +38,11 @@ def check(case: Case) -> Finding | None:
         said = f"The weight decay of {restraint.weight_decay:g} pulls {pull:.2g} times as hard as the data."
         evidence = Evidence(signal="decay_over_gradient", value=pull, threshold=threshold)
         return _finding(case, said, evidence, beyond(pull, threshold))
-    l1 = _part_of_l1(case, restraint)
+    l1 = _pull_of_l1(case, restraint)
     if l1 is not None and l1 > threshold:
-        said = f"The L1 penalty of {restraint.l1:g} makes up {l1:.0%} of what moves the weights."
-        return _finding(
-            case, said, Evidence(signal="l1_share", value=l1, threshold=threshold), share_beyond(l1, threshold)
-        )
+        said = f"The L1 penalty of {restraint.l1:g} alone pulls {l1:.2g} times as hard as it and the data together."
+        evidence = Evidence(signal="l1_over_gradient", value=l1, threshold=threshold)
+        return _finding(case, said, evidence, beyond(l1, threshold))
     if restraint.dropout > large:
         said = f"A dropout of {restraint.dropout:g} leaves {1 - restraint.dropout:.0%} of the numbers to learn from."
         evidence = Evidence(signal="dropout", value=restraint.dropout, threshold=large)
@@ -74,27 +73,26 @@ def _pull(case: Case, restraint: Restraint) -> float | None:
     return float(weighted_median(np.concatenate(pulls), np.tile(counts, len(pulls))))
 
 
-def _part_of_l1(case: Case, restraint: Restraint) -> float | None:
-    """Return L1's part of the gradient, at least: the median over weights and steps.
+def _pull_of_l1(case: Case, restraint: Restraint) -> float | None:
+    """Return how hard L1 pulls, relative to the recorded gradient, of which it is a part: the median over weights and steps.
 
-    Its own gradient has the norm l1 sqrt(n) for n weights. The one recorded is the sum of it and the data's, so that the
-    data's is at most as long as both together.
+    Its own gradient has the norm l1 sqrt(n) for n weights. Where it leads, the sum is about as long; where the data hold against
+    it, and no weight moves any more, the sum is shorter.
     """
     if restraint.l1 <= 0:
         return None
     norms = case.history["grad_norm"]
-    parts = []
+    pulls = []
     for layer in case.history.facts.layers:
         name = f"{layer.name}.weight"
         if layer.weight_shape is None or len(layer.weight_shape) < 2 or name not in norms.subjects:
             continue
         own = restraint.l1 * math.sqrt(math.prod(layer.weight_shape))
-        parts.append(own / (own + np.maximum(norms.series(name), 0.0)))
-    if not parts or not len(norms.steps):
+        pulls.append(own / np.maximum(norms.series(name), 1e-45))
+    if not pulls or not len(norms.steps):
         return None
-    return float(
-        weighted_median(np.concatenate(parts), np.tile(spans(norms.steps, case.history.last_step), len(parts)))
-    )
+    counts = spans(norms.steps, case.history.last_step)
+    return float(weighted_median(np.concatenate(pulls), np.tile(counts, len(pulls))))
 
 
 def _finding(case: Case, said: str, evidence: Evidence, confidence: float) -> Finding:

@@ -171,10 +171,10 @@ OF_TASKS: tuple[Symptom, ...] = (
         rule="over_regularized",
         make=lambda level: history(
             level,
-            restraint=Restraint(l1=0.5),
+            restraint=Restraint(l1=0.1),
             layers=[layer.model_copy(update={"weight_shape": [8, 8]}) for layer in LAYERS],
         ),
-        evidence={"l1_share": 4 / (4 + 1)},
+        evidence={"l1_over_gradient": 0.8},
         severities=UNSPOKEN,
         silenced={"restraint_share": 0.9},
     ),

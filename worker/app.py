@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery
 
 from gradclinic.files import Files
-from store.bell import QUEUE, TASK_TRAIN, broker_options
+from store.bell import QUEUE, TASK_TRAIN, Bell, broker_options
 from store.engine import make_engine
 from store.settings import Settings
 from store.transactions import Store
@@ -44,6 +44,11 @@ class WorkerApp(Celery):
     def store(self) -> Store:
         """The database, opened in the process that first asks for it."""
         return Store(make_engine(self.settings.database))
+
+    @cached_property
+    def bell(self) -> Bell:
+        """What tells other workers that trials wait; silent without a broker."""
+        return Bell(self.settings.broker_url, self.settings.broker_prefix)
 
     @cached_property
     def files(self) -> Files:

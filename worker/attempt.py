@@ -34,7 +34,8 @@ Record = Callable[[Writer, Claim], Any]
 class Attempt:
     """One attempt at a run.
 
-    `deadline` is on the clock of `time.monotonic`; `stopping` is set when the worker is about to end.
+    `deadline` is on the clock of `time.monotonic`; `stopping` is set when the worker is about to end; `ring` tells other
+    workers that trials wait.
     """
 
     claim: Claim
@@ -44,6 +45,7 @@ class Attempt:
     deadline: float
     limits: Limits
     files: Files
+    ring: Callable[[str], None] = lambda _: None
 
     @property
     def should_stop(self) -> bool:
@@ -86,6 +88,6 @@ class Attempt:
 
         def concluded(writer: Writer, claim: Claim) -> None:
             finish_run(writer, claim, facts=facts, diagnosis=result.diagnosis, result=result)
-            advance_proof(writer, claim.job_id)
+            advance_proof(writer, claim.job_id, self.ring)
 
         self.record(concluded)

@@ -71,7 +71,8 @@ class RunTask(Task[..., None]):
     def _new_attempt(self, claim: Claim, lease: Lease) -> Attempt:
         settings = self.app.settings
         deadline = time.monotonic() + settings.max_training_seconds
-        return Attempt(claim, lease, self.app.store, self.app.stopping, deadline, settings.limits, self.app.files)
+        app = self.app
+        return Attempt(claim, lease, app.store, app.stopping, deadline, settings.limits, app.files, app.bell.ring)
 
     def _run_guarded(self, attempt: Attempt) -> Record | None:
         """Run the task's function; return what has to be recorded where it did not get to its end."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import structlog
 
 from gradclinic.contract.job import JobError
@@ -20,8 +23,10 @@ INTERNAL_ERROR = JobError(
 )
 
 
-def advance_proof(writer: Writer, job_id: str) -> None:
+def advance_proof(writer: Writer, job_id: str, ring: Callable[[str], None] = lambda _: None) -> None:
     """Let a job go on after one of its runs has ended, in the transaction that ended it.
+
+    `ring` is called for each trial that waits then, once that is committed; a dispatcher would find them a little later.
 
     Nothing happens while other trials of it are outstanding: each stage waits for its last. What comes next follows from the
     results alone, so that it is the same whichever worker was last.
@@ -44,6 +49,8 @@ def advance_proof(writer: Writer, job_id: str) -> None:
         cancel_job(writer, job_id, ahead.diagnosis)
     else:
         continue_proof(writer, job_id, proof, ahead)
+        for _ in ahead.trials:
+            writer.after_commit(partial(ring, job_id))
 
 
 def _results(proof: Proof) -> list[TrialResult]:

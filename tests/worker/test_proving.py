@@ -33,6 +33,7 @@ class Hands:
     def __init__(self, store: Store, job_id: str) -> None:
         self.store = store
         self.job_id = job_id
+        self.rung: list[str] = []
 
     def claim(self, lease_seconds: float = 60.0) -> Claim | None:
         with self.store.writing() as writer:
@@ -49,7 +50,8 @@ class Hands:
         result = result_of(claim, score, health="healthy" if helped else "critical", fixes=fixes)
         with self.store.writing() as writer:
             finish_with(writer, claim, result)
-            advance_proof(writer, self.job_id)
+            advance_proof(writer, self.job_id, self.rung.append)
+            self.rung_before = len(self.rung)
 
     def finish_baseline(self) -> None:
         claim = self.claim()
@@ -129,6 +131,14 @@ def test_a_stage_waits_for_its_last_trial(hands: Hands):
     assert (hands.claim(), len(hands.trials), hands.job.progress.trials) == (None, 2, 1)
     hands.finish(second)
     assert len(hands.trials) > 2
+
+
+def test_other_workers_hear_of_every_trial_once_it_is_there(hands: Hands):
+    hands.finish_baseline()
+    assert (hands.rung_before, hands.rung) == (0, [hands.job_id] * 2)
+    for claim in hands.claims():
+        hands.finish(claim)
+    assert len(hands.rung) == len(hands.trials)
 
 
 def test_of_two_that_end_a_stage_at_once_one_goes_on(hands: Hands):

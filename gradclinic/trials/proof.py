@@ -83,7 +83,7 @@ class _Proof:
                 break
             round_ = Round(number, base, tuple(arms), self._seeds)
             trials = self._affordable(round_)
-            step = step_of(round_, self._arm(None))
+            step = step_of(round_.as_judged(), self._arm(None))
             steps.append(step)
             if trials:
                 planned = len(self.results) + len(trials) + round_.expected()
@@ -92,10 +92,9 @@ class _Proof:
                 tried = {arm.id for arm in arms}
                 pool = [fix for fix in pool if fix.id not in tried and chained(base.fix, fix).id not in tried]
                 continue
-            base = self._arm(step.best.arm.fix)
-            if base.healthy_share >= HEALTHY_ENOUGH:
+            if step.best.arm.healthy_share >= HEALTHY_ENOUGH:
                 break
-            pool = _left_to_mend(base)
+            base, pool = self._arm(step.best.arm.fix), _left_to_mend(step.best.arm)
         return Advance((), self._concluded(steps), len(self.results))
 
     @property

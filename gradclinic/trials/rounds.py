@@ -8,7 +8,7 @@ proven two more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from gradclinic.contract.trial import TrialResult
@@ -36,6 +36,11 @@ class Round:
             if missing:
                 yield from missing
                 return
+
+    def as_judged(self) -> Round:
+        """Return the round with the results that it asked for itself: a later one may have trained more of its arms."""
+        open_ones = self._open_ones()
+        return self._cut({arm.id for arm in (self.base, *open_ones)} if open_ones else ())
 
     def expected(self) -> int:
         """Return how many trainings the stage after the first look will want, as far as can be told before it."""
@@ -73,15 +78,22 @@ class Round:
         return [(arm, seed) for seed in self.seeds for arm in (self.base, *kept)] if kept else []
 
     def _more_seeds(self) -> list[tuple[Arm, int]]:
-        """Ask for two seeds more where a kept arm seems to help, and the seeds of the spec do not prove it."""
-        # Decided by those alone: the answer must not change once the two are there.
-        compared = self._cut_to_seeds().compared()
-        open_ones = [arm for arm in self.kept() if _is_promising(compared[arm.id or ""])]
+        open_ones = self._open_ones()
         more = range(self.seeds[-1] + 1, self.seeds[-1] + 1 + MORE_SEEDS)
         return [(arm, seed) for seed in more for arm in (self.base, *open_ones)] if open_ones else []
 
-    def _cut_to_seeds(self) -> Round:
+    def _open_ones(self) -> list[Arm]:
+        """Return the kept arms that seem to help where the seeds of the spec do not prove it: they get two seeds more."""
+        # Decided by those alone: the answer must not change once the two are there.
+        compared = self._cut(()).compared()
+        return [arm for arm in self.kept() if _is_promising(compared[arm.id or ""])]
+
+    def _cut(self, longer: Collection[str | None]) -> Round:
+        """Return the round with the seeds of the spec alone, but for some arms."""
+
         def cut(arm: Arm) -> Arm:
+            if arm.id in longer:
+                return arm
             return Arm(arm.fix, arm.document, {s: r for s, r in arm.results.items() if s in self.seeds})
 
         return Round(self.number, cut(self.base), tuple(cut(arm) for arm in self.arms), self.seeds)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gradclinic.contract.parse import parse_spec
 from gradclinic.fixes import apply_patch
@@ -227,3 +229,57 @@ def test_the_diagnosis_on_the_way_shows_what_is_settled():
     assert named(ahead)["bad"].verdict == "no_effect"
     assert ahead.planned >= 2 + len(ahead.trials)
     assert diagnosis(SICK).health == "critical"
+
+
+def test_seeds_that_a_later_round_adds_to_its_base_change_nothing_that_was_decided_before():
+    second = fix("second", 0.5)
+    baseline = result(0.1, SICK, fixes=(GOOD,))
+
+    def halfway(seed: int):  # healthy on two of three seeds, and on four of five
+        return result(0.6, STILL_SICK, fixes=(second,)) if seed == 5 else result(0.6 + wobble(seed), fixes=(second,))
+
+    scores = {5: 0.75, 6: 0.62, 7: 0.9, 8: 0.75, 9: 0.75}
+    end, asked, _ = run(
+        spec_with(budget=40), baseline, {None: sick, "good": halfway, "good+second": lambda s: result(scores[s])}
+    )
+    assert {trial.seed for trial in asked if trial.fix == "good"} == {5, 6, 7, 8, 9}
+    assert end.diagnosis.proof.rounds == 2
+    assert named(end)["good+second"].verdict != "untested"
+
+
+@given(data=st.data())
+def test_whatever_comes_out_the_proof_ends_and_keeps_to_its_budget(data):
+    fixes = (GOOD, BAD, fix("third", 0.3), ALONE)[: data.draw(st.integers(1, 4))]
+    count = data.draw(st.sampled_from([1, 2, 3, "all"]))
+    seeds, budget = data.draw(st.integers(2, 5)), data.draw(st.floats(0.5, 30))
+    left = st.sampled_from([(), (SICK,), (STILL_SICK,), (OTHER,)])
+    known = {}
+
+    def outcome(trial):
+        key = (trial.fix, trial.seed)
+        assert key not in known, "asked for twice"
+        score = data.draw(st.sampled_from([None, 0.1, 0.3, 0.31, 0.6, 0.9]))
+        found = data.draw(left)
+        hopeless = data.draw(st.booleans())
+        known[key] = result(
+            score, *found, fixes=fixes if found else (), hopeless=hopeless, steps=34 if hopeless else 100,
+            fix=trial.fix, seed=trial.seed, round=trial.round,
+        )  # fmt: skip
+        return known[key]
+
+    document = spec_with(fixes=count, seeds=seeds, budget=budget)
+    baseline = result(0.1, SICK, fixes=fixes)
+    rounds = 0
+    while (ahead := advance(document, baseline, list(known.values()))).trials:
+        assert ahead.planned >= len(known) + len(ahead.trials)
+        for trial in ahead.trials:
+            outcome(trial)
+        # What was begun stays: no round is forgotten by what a later one trains.
+        assert ahead.diagnosis.proof.rounds >= rounds
+        rounds = ahead.diagnosis.proof.rounds
+    proof = ahead.diagnosis.proof
+    assert proof.rounds >= rounds
+    assert proof.cost <= budget + 0.01
+    assert proof.trials == len(known)
+    assert sum(one.recommended for one in ahead.diagnosis.fixes) <= 1
+    assert all(one.verdict == "verified" for one in ahead.diagnosis.fixes if one.recommended)

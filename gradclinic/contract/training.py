@@ -15,6 +15,9 @@ HIGHER_IS_BETTER: dict[str, bool] = {"accuracy": True, "mae": False, "r2": True}
 
 DEFAULT_STEPS = 400
 
+LEAST_SEEDS = 3
+"""Pairs of trainings below which no difference is tested: with two a t-test has one degree of freedom, and hardly any power."""
+
 ParameterSignal = Literal[
     "grad_norm", "grad_max", "grad_mean", "grad_std", "grad_zero_fraction", "grad_nonfinite", "weight_norm",
     "update_ratio",
@@ -127,7 +130,7 @@ class Verification(SpecModel):
     budget: Annotated[float, Field(gt=0, le=10_000)] | None = Field(
         None,
         description="What all trials may cost together, in multiples of the baseline's steps; by default what every fix on "
-        "every seed with all controls would cost: (fixes + 2) * seeds - 1.",
+        "every seed with all controls would cost: (fixes + 2) * seeds - 1, with at least three seeds.",
     )
 
     def trials_at_most(self, proposed: int | None = None) -> int | None:
@@ -140,4 +143,4 @@ class Verification(SpecModel):
         if proposed is None and not isinstance(self.fixes, int):
             return None
         counts = [count for count in (self.fixes, proposed) if isinstance(count, int)]
-        return (min(counts) + 2) * self.seeds - 1
+        return (min(counts) + 2) * max(self.seeds, LEAST_SEEDS) - 1

@@ -16,6 +16,7 @@ class Trial(ResultModel):
     round: int = Field(description="The round of the proof, from 1.")
     fix: str | None = Field(description="Id of the fix that it tries; null for the unchanged spec.")
     seed: int = Field(description="Replaces the spec's own `training.seed`.")
+    patch: list[dict[str, Any]] = Field(default_factory=list, description="What that changes in the posted spec.")
     document: dict[str, Any] = Field(description="The spec to train, in the form in which specs are posted.")
 
 
@@ -50,4 +51,7 @@ class TrialResult(ResultModel):
     seconds: float = Field(description="Time it took.")
     parameters: int = Field(description="Parameters of the model.")
     hopeless: bool = Field(False, description="Whether it was ended early, because it could no longer win.")
+    failed: str | None = Field(
+        None, description="Why it could not be done; null where it was. Then nothing else counts."
+    )
     diagnosis: Diagnosis = Field(description="Its own, with the fixes that were proposed for it.")

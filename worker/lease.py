@@ -28,13 +28,14 @@ LONGEST_BEAT_SECONDS = 0.5
 class Lease:
     """The right to work on a run, from shortly before the claim until it is closed or lost.
 
-    `step` is set by the training and read by the heartbeat; `cancel_requested` and `is_lost` go the other way. Each is
-    written by one thread alone.
+    `step` and `signs` are set by the training and read by the heartbeat; `cancel_requested` and `is_lost` go the other way.
+    Each is written by one thread alone. `signs` counts the signs of life beside the steps: what is trained after the last of
+    them to measure something moves no `step`.
 
     Args:
         store: The database.
         seconds: How long it lasts unless it is renewed.
-        stalled_seconds: How long it is renewed without a step done; then it runs out, and the run is for others.
+        stalled_seconds: How long it is renewed without a step done or another sign of life; then it runs out, and the run is for others.
         on_stall: Called once it is given up so, from the heartbeat's thread: the training's own may never return.
     """
 
@@ -46,12 +47,13 @@ class Lease:
         on_stall: Callable[[], None] = lambda: None,
     ) -> None:
         self.step = 0
+        self.signs = 0
         self.cancel_requested = False
         self._store = store
         self._seconds = seconds
         self._stalled_seconds = stalled_seconds
         self._on_stall = on_stall
-        self._seen_step = 0
+        self._seen = (0, 0)
         self._seen_at = time.monotonic()
         self._told_step = 0
         self._renewed_at = time.monotonic()
@@ -91,9 +93,9 @@ class Lease:
 
     def _is_stalled(self) -> bool:
         """Tell whether the training went no further for too long."""
-        now = time.monotonic()
-        if self.step != self._seen_step:
-            self._seen_step, self._seen_at = self.step, now
+        now, reached = time.monotonic(), (self.step, self.signs)
+        if reached != self._seen:
+            self._seen, self._seen_at = reached, now
         return now - self._seen_at > self._stalled_seconds
 
     def _beat(self, claim: Claim) -> None:

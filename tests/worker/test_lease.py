@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Callable
 
+from gradclinic.contract.limits import DEFAULT_LIMITS
+from gradclinic.files import Files
 from store.claim import Claim
 from store.jobs import find_job, request_cancel
 from store.queue import sweep_expired
 from store.transactions import Store
 from tests.attempts import claim_baseline
 from tests.worker.conftest import FlakyStore
+from worker.attempt import Attempt
 from worker.lease import Lease
+from worker.training import StoringObserver
 
 SECONDS = 0.6
 
@@ -97,3 +103,19 @@ def test_a_short_outage_costs_nothing(flaky_store: FlakyStore, post_job: Callabl
         flaky_store.away = False
         time.sleep(SECONDS)
         assert not lease.is_lost
+
+
+def test_a_training_that_asks_whether_to_go_on_is_not_stalled(store: Store, post_job: Callable[[], str]):
+    """So a range test does, whose steps are slow and count for no progress."""
+    held, stalled_seconds = claim(store, post_job()), SECONDS
+    stalls: list[float] = []
+    lease = Lease(store, 2 * SECONDS, stalled_seconds, on_stall=lambda: stalls.append(time.monotonic()))
+    attempt = Attempt(held, lease, store, threading.Event(), math.inf, DEFAULT_LIMITS, Files())
+    with lease.held(held):
+        began = time.monotonic()
+        while time.monotonic() - began < 2.5 * stalled_seconds:
+            assert not StoringObserver(attempt).should_stop()
+            time.sleep(stalled_seconds / 3)
+        assert not stalls
+        assert eventually(lambda: bool(stalls), 4 * stalled_seconds)
+    assert lease.is_lost

@@ -11,12 +11,13 @@ from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.limits import DEFAULT_LIMITS, Limits
 from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.trial import Trial, TrialResult
+from gradclinic.errors import InvalidSpec
 from gradclinic.files import Files
 from gradclinic.history import History
 from gradclinic.training.analysis import analyse
 from gradclinic.training.loop import Observer, train
 from gradclinic.training.trial import result_of, train_trial
-from gradclinic.trials import advance
+from gradclinic.trials import advance, failed_result
 
 
 @dataclass(frozen=True)
@@ -74,5 +75,15 @@ def prove(
     while (ahead := advance(document, baseline, results)).trials:
         for trial in ahead.trials:
             observer = watched(Place(trial, len(results), ahead.planned))
-            results.append(train_trial(trial, baseline, observer=observer, files=files, limits=limits)[1])
+            results.append(_result_of(trial, baseline, observer, files, limits))
     return Proven(history, ahead.diagnosis, baseline, tuple(results))
+
+
+def _result_of(
+    trial: Trial, baseline: TrialResult, observer: Observer, files: Files | None, limits: Limits
+) -> TrialResult:
+    """Train a trial; that it cannot be done speaks of it alone, and not of the job."""
+    try:
+        return train_trial(trial, baseline, observer=observer, files=files, limits=limits)[1]
+    except (MemoryError, InvalidSpec) as error:
+        return failed_result(trial, baseline, str(error) or "This machine does not have the memory.")

@@ -66,7 +66,9 @@ def train_trial(
     history = train(pinned, observer=watch, files=files).history
     seconds = time.perf_counter() - started
     result = result_of(pinned, history, diagnose(history, spec.diagnosis.thresholds), seconds=seconds)
-    if trial.fix is not None and not watch.is_hopeless and gain_of(baseline, result) >= LEAST_EFFECT:
+    gain = gain_of(baseline, result)
+    is_first_look = trial.fix is not None and trial.seed == baseline.seed
+    if is_first_look and not watch.is_hopeless and gain is not None and gain >= LEAST_EFFECT:
         # Something to build on, if anything is left to mend. What that would be costs range tests, which others are spared.
         stop = watch.should_stop
         diagnosis = analyse(trial.document, pinned, history, files=files, limits=limits, should_stop=stop)
@@ -144,11 +146,12 @@ class _Watch(Observer):
         self._observer.on_evaluation(values, done)
         self._not_finite = 0 if math.isfinite(values["val_loss"]) else self._not_finite + 1
         # Once is a step that may be mended; twice in a row has been seen to be for good.
-        self.is_hopeless = self.is_hopeless or self._not_finite > 1 or self._stands_still(values, done)
+        if done < self._planned:
+            self.is_hopeless = self.is_hopeless or self._not_finite > 1 or self._stands_still(values, done)
 
     def _stands_still(self, values: dict[str, float], done: int) -> bool:
         skill, share = self._skill(values), done / max(1, self._planned)
-        if skill is None or done >= self._planned:
+        if skill is None:
             return False
         passed = [least for rung, least in self._rungs if share >= rung]
         # Each rung is looked at once, at the first evaluation after it.

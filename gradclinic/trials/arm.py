@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from gradclinic.contract.diagnosis import Fix, RuleId, Severity
-from gradclinic.contract.spec import JobSpec
+from gradclinic.contract.training import Training
 from gradclinic.contract.trial import TrialResult
 from gradclinic.trials.outcome import mean
 
@@ -17,11 +17,25 @@ _WEIGHT: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
 
 @dataclass(frozen=True)
 class Arm:
-    """A spec under trial. `fix` is None for the posted spec itself; `results` are by seed."""
+    """A spec under trial.
+
+    `fix` is None for the posted spec itself; `results` are by seed, and `failed` says on which seeds it could not be trained,
+    and why.
+    """
 
     fix: Fix | None
     document: Mapping[str, Any]
     results: Mapping[int, TrialResult]
+    failed: Mapping[int, str] = field(default_factory=dict)
+
+    def is_done(self, seed: int) -> bool:
+        """Say whether it was trained on a seed, or cannot be."""
+        return seed in self.results or seed in self.failed
+
+    def only(self, seeds: Collection[int]) -> Arm:
+        """Return it with what came of some seeds alone."""
+        results = {seed: result for seed, result in self.results.items() if seed in seeds}
+        return Arm(self.fix, self.document, results, {s: why for s, why in self.failed.items() if s in seeds})
 
     @property
     def id(self) -> str | None:
@@ -63,9 +77,8 @@ for a small transformer; at 256 samples 2.6, 17 and 45.
 """
 
 
-def relative_cost(spec: JobSpec, posted: JobSpec) -> float:
-    """Estimate what a training of `spec` costs in trainings of `posted`, by its steps and their samples, whatever the model."""
-    new, old = spec.training, posted.training
+def relative_cost(new: Training, old: Training) -> float:
+    """Estimate what one training costs in another, by its steps and their samples, whatever the model."""
     if new.epochs is not None and old.epochs is not None:
         steps = new.epochs / old.epochs * old.batch_size / new.batch_size
     elif new.epochs is not None or old.epochs is not None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gradclinic.contract.diagnosis import Diagnosis, Fix, Proof, Verdict
+from gradclinic.contract.training import LEAST_SEEDS
 from gradclinic.contract.trial import TrialResult
 from gradclinic.trials.arm import Arm, cost_of
 from gradclinic.trials.judging import EQUAL, Comparison, compare, effect_of, verdict_of
 from gradclinic.trials.rounds import Round, best_of
-from gradclinic.trials.statistics import IN_WORDS, LEAST_SEEDS
-from gradclinic.trials.words import recommendation, verdict_in_words
+from gradclinic.trials.statistics import IN_WORDS
+from gradclinic.trials.words import WITHOUT_ROOM, recommendation, verdict_in_words
 
 _ORDER: Mapping[Verdict, int] = {"verified": 0, "inconclusive": 1, "untested": 2, "no_effect": 3, "harmful": 4}
 
@@ -39,7 +40,7 @@ def step_of(round_: Round, posted: Arm) -> Step:
         verdicts = {name: verdict_of(one) for name, one in compared.items()}
     else:
         tried = [arm for arm in round_.arms if arm.results]
-        compared = compare(posted, tried, judged=len(tried))
+        compared = compare(posted, tried, round_.seeds)
         verdicts = {name: _verdict_of_link(beside_base[name], one) for name, one in compared.items()}
     verified = [one for name, one in compared.items() if verdicts[name] == "verified"]
     return Step(round_, compared, beside_base, verdicts, best_of(verified))
@@ -57,21 +58,31 @@ def _verdict_of_link(on_base: Comparison, on_posted: Comparison) -> Verdict:
     return own
 
 
-def conclude(
+def conclude(  # noqa: PLR0913 - what a proof is made of, each by its name
     baseline: TrialResult,
     steps: Sequence[Step],
     results: Sequence[TrialResult],
     *,
     budget: float,
-    pending: Collection[str | None] = (),
+    pending: frozenset[str | None] = frozenset(),
+    unpaid: frozenset[str | None] = frozenset(),
 ) -> Diagnosis:
-    """Return the baseline's diagnosis with the verdicts so far, best first; `pending` fixes have none yet."""
+    """Return the baseline's diagnosis with the verdicts so far, best first.
+
+    `pending` fixes have none yet; for `unpaid` ones the budget had no room, or not for all that they would have needed.
+    """
     judged = {name: (step, one) for step in steps for name, one in step.compared.items() if name not in pending}
     best = best_of([one for name, (step, one) in judged.items() if step.verdicts[name] == "verified"])
     taken = best.arm.id if best else None
     proposed = {fix.id: fix for fix in baseline.diagnosis.fixes}
     chains = {name: one.arm.fix for name, (_, one) in judged.items() if name not in proposed and one.arm.fix}
-    fixes = [_judged(fix, judged.get(fix.id), fix.id == taken) for fix in (proposed | chains).values()]
+    told = _not_done(steps) | dict.fromkeys(unpaid, WITHOUT_ROOM)
+    fixes = [
+        _judged(fix, judged[fix.id], fix.id == taken, told.get(fix.id))
+        if fix.id in judged
+        else fix.model_copy(update={"verdict_why": None if fix.id in pending else told.get(fix.id)})
+        for fix in (proposed | chains).values()
+    ]
     fixes.sort(key=lambda fix: (not fix.recommended, _ORDER[fix.verdict]))
     proof = Proof(
         test=IN_WORDS,
@@ -79,14 +90,19 @@ def conclude(
         rounds=len(steps),
         cost=round(sum(cost_of(result, baseline) for result in results), 2),
         budget=budget,
-        recommendation=recommendation(best, len(judged)),
+        recommendation=recommendation(best, len(judged), is_over=not pending),
     )
     return baseline.diagnosis.model_copy(update={"fixes": fixes, "proof": proof})
 
 
-def _judged(fix: Fix, judged: tuple[Step, Comparison] | None, is_taken: bool) -> Fix:
-    if judged is None:
-        return fix
+def _not_done(steps: Sequence[Step]) -> dict[str | None, str]:
+    """Say of the fixes that could not be trained on some seed why."""
+    arms = [arm for step in steps for arm in step.round.arms if arm.failed]
+    return {arm.id: f"It could not be trained. {next(iter(arm.failed.values()))}" for arm in arms}
+
+
+def _judged(fix: Fix, judged: tuple[Step, Comparison], is_taken: bool, told: str | None) -> Fix:
+    """Return a fix with its verdict; `told` is what kept it from being tried as it should."""
     step, compared = judged
     verdict, base = step.verdicts[fix.id], step.round.base.fix
     # What a link that was not verified lacked, it lacked beside what it builds on.
@@ -94,7 +110,7 @@ def _judged(fix: Fix, judged: tuple[Step, Comparison] | None, is_taken: bool) ->
     return fix.model_copy(
         update={
             "verdict": verdict,
-            "verdict_why": verdict_in_words(verdict, decisive, base.title if base else None),
+            "verdict_why": verdict_in_words(verdict, decisive, base.title if base else None, told),
             "effect": effect_of(compared),
             "recommended": is_taken,
         }

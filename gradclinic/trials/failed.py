@@ -1,4 +1,4 @@
-"""What counts for a trial that could not be done."""
+"""What is kept of a trial that could not be done."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from gradclinic.contract.trial import Trial, TrialResult
 
 
 def failed_result(trial: Trial, baseline: TrialResult, reason: str) -> TrialResult:
-    """Return the result of a trial whose worker was lost, ran out of memory or of time: no better than a trivial predictor."""
+    """Return the result of a trial whose worker was lost, or ran out of memory or of time: it counts for nothing and nobody.
+
+    Were it taken for an outcome, a control that failed would speak for every fix.
+    """
     return TrialResult(
         round=trial.round,
         fix=trial.fix,
         seed=trial.seed,
-        metric=baseline.metric,
-        score=baseline.floor,
-        floor=baseline.floor,
         loss=baseline.loss,
-        val_skill=None if baseline.val_skill is None else 0.0,
-        resolution=baseline.resolution,
         steps=0,
         planned=baseline.planned,
         samples=baseline.samples,
         seconds=0.0,
         parameters=baseline.parameters,
-        hopeless=True,
+        failed=reason,
         diagnosis=Diagnosis(health="critical", outcome=None, findings=[], notes=[reason]),
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from gradclinic.contract.diagnosis import Cost, Effect, RuleId, Verdict
+from gradclinic.contract.training import LEAST_SEEDS
 from gradclinic.trials.arm import Arm
 from gradclinic.trials.outcome import LEAST_EFFECT, Measure, Pair, mean, pairs_of
-from gradclinic.trials.statistics import LEAST_SEEDS, SIGNIFICANT, Paired, compare_pairs, corrected
+from gradclinic.trials.statistics import SIGNIFICANT, Paired, compare_pairs, corrected
 
 EQUAL = 2 * LEAST_EFFECT
 """Two outcomes closer than this are as good as each other: the simpler change is the better one."""
@@ -53,6 +54,10 @@ class Comparison:
     def _is_significant(self) -> bool:
         return self.p_value is not None and self.p_value < SIGNIFICANT and len(self.pairs) >= LEAST_SEEDS
 
+    def is_within(self, seeds: Collection[int]) -> bool:
+        """Whether it rests on no other seeds."""
+        return all(pair.seed in seeds for pair in self.pairs)
+
     @property
     def metric(self) -> str:
         """What is compared, by name."""
@@ -77,16 +82,19 @@ class Comparison:
         return 2 * counted > len(seeds)
 
 
-def compare(base: Arm, arms: Sequence[Arm], judged: int) -> dict[str, Comparison]:
-    """Compare arms with one base, by the ids of their fixes; `judged` is how many were looked at together."""
+def compare(base: Arm, arms: Sequence[Arm], seeds: Collection[int]) -> dict[str, Comparison]:
+    """Compare arms, all that were looked at together, with one base, by the ids of their fixes.
+
+    `seeds` are those of the first look: an arm with more of them was looked at twice.
+    """
     found = {arm.id or "": _compare_one(base, arm) for arm in arms}
     tested = {
-        # Who looks at a second outcome where the first shows nothing has looked twice.
-        name: one.test.p_value * (1 if one.measure == "score" else 2)
+        # Who looks at a second outcome where the first shows nothing has looked twice; so has who asks for more seeds.
+        name: one.test.p_value * (1 if one.measure == "score" else 2) * (1 if one.is_within(seeds) else 2)
         for name, one in found.items()
         if one.test is not None and len(one.pairs) >= LEAST_SEEDS
     }
-    p_values = corrected({name: min(1.0, p) for name, p in tested.items()}, judged)
+    p_values = corrected({name: min(1.0, p) for name, p in tested.items()}, len(arms))
     return {
         name: Comparison(one.base, one.arm, one.measure, one.pairs, one.test, p_values.get(name))
         for name, one in found.items()
@@ -119,6 +127,8 @@ def verdict_of(compared: Comparison) -> Verdict:
     `verified` asks for both: an outcome that the test calls better, and a finding that is gone or milder on most seeds.
     With fewer than three seeds nothing is tested; a change that was given up there did not help.
     """
+    if not compared.pairs:
+        return "inconclusive"
     if len(compared.pairs) < LEAST_SEEDS:
         return "inconclusive" if compared.gain >= LEAST_EFFECT else "no_effect"
     if compared.is_worse:

@@ -44,15 +44,18 @@ def pairs_of(base: Mapping[int, TrialResult], tried: Mapping[int, TrialResult], 
     return pairs
 
 
-def gain_of(base: TrialResult, tried: TrialResult) -> float:
-    """Return what a change gained on one seed: in the score or, where that hardly differs, in the loss they share."""
+def gain_of(base: TrialResult, tried: TrialResult) -> float | None:
+    """Return what a change gained on one seed: in the score or, where that hardly differs, in the loss they share.
+
+    None where they share neither.
+    """
     score = _shared(base, tried, "score")
     if score is not None and abs(score[1] - score[0]) >= LEAST_EFFECT:
         return score[1] - score[0]
     loss = _shared(base, tried, "val_skill")
     if loss is not None:
         return loss[1] - loss[0]
-    return score[1] - score[0] if score is not None else 0.0
+    return score[1] - score[0] if score is not None else None
 
 
 def mean(values: Sequence[float]) -> float:

@@ -8,9 +8,10 @@ proven two more.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from gradclinic.contract.training import LEAST_SEEDS
 from gradclinic.contract.trial import TrialResult
 from gradclinic.trials.arm import Arm
 from gradclinic.trials.judging import EQUAL, Comparison, compare, verdict_of
@@ -29,37 +30,39 @@ class Round:
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
 
-    def wanted(self) -> Iterator[tuple[Arm, int]]:
-        """Yield the trainings of the first stage that is not complete, the most important first; none when all are."""
-        for stage in (self._first_look, self._all_seeds, self._more_seeds):
-            missing = [(arm, seed) for arm, seed in stage() if seed not in arm.results]
-            if missing:
-                yield from missing
-                return
+    def stages(self) -> Iterator[list[list[tuple[Arm, int]]]]:
+        """Yield the trainings that each stage lacks, in groups that are worth nothing in parts, the most important first.
+
+        What a stage wants follows from those before it: ask for the next one only when this one lacks nothing that can be had.
+        """
+        yield [[(arm, self._first_seed)] for arm in self.arms if not arm.is_done(self._first_seed)]
+        yield self._by_seed(self.kept(), self.seeds)
+        yield self._by_seed(self._open_ones(), self._more_seeds)
 
     def as_judged(self) -> Round:
         """Return the round with the results that it asked for itself: a later one may have trained more of its arms."""
         open_ones = self._open_ones()
-        return self._cut({arm.id for arm in (self.base, *open_ones)} if open_ones else ())
+        return self._cut(frozenset(arm.id for arm in (self.base, *open_ones)) if open_ones else frozenset())
 
     def expected(self) -> int:
         """Return how many trainings the stage after the first look will want, as far as can be told before it."""
-        if all(self._first_seed in arm.results for arm in self.arms):
+        if all(arm.is_done(self._first_seed) for arm in self.arms):
             return 0
         return (self._most_kept + 1) * (len(self.seeds) - 1)
 
     def compared(self) -> dict[str, Comparison]:
         """Compare every arm that was trained with the base."""
         tried = [arm for arm in self.arms if arm.results]
-        return compare(self.base, tried, judged=len(tried))
+        return compare(self.base, tried, self.seeds)
 
     def kept(self) -> list[Arm]:
         """Return the arms worth more seeds: what helped on the first one, no clearly better arm beside it."""
         helped = [arm for arm in self.arms if self._helped(arm)]
         # Healthy before better: a finding that is left is a second problem to mend.
         rivals = [arm for arm in helped if self._is_healthy(arm)] or helped
-        best = max((self._gain(arm) for arm in rivals), default=0.0)
-        near = [arm for arm in rivals if best - self._gain(arm) <= EQUAL]
+        gains = {arm.id: self._gain_of(arm) or 0.0 for arm in rivals}
+        best = max(gains.values(), default=0.0)
+        near = [arm for arm in rivals if best - gains[arm.id] <= EQUAL]
         return sorted(near, key=_expense)[: self._most_kept]
 
     @property
@@ -70,44 +73,38 @@ class Round:
     def _most_kept(self) -> int:
         return max(1, len(self.arms) // 2)
 
-    def _first_look(self) -> list[tuple[Arm, int]]:
-        return [(arm, self._first_seed) for arm in self.arms]
+    @property
+    def _more_seeds(self) -> range:
+        return range(self.seeds[-1] + 1, self.seeds[-1] + 1 + max(MORE_SEEDS, LEAST_SEEDS - len(self.seeds)))
 
-    def _all_seeds(self) -> list[tuple[Arm, int]]:
-        kept = self.kept()
-        return [(arm, seed) for seed in self.seeds for arm in (self.base, *kept)] if kept else []
-
-    def _more_seeds(self) -> list[tuple[Arm, int]]:
-        open_ones = self._open_ones()
-        more = range(self.seeds[-1] + 1, self.seeds[-1] + 1 + MORE_SEEDS)
-        return [(arm, seed) for seed in more for arm in (self.base, *open_ones)] if open_ones else []
+    def _by_seed(self, arms: Sequence[Arm], seeds: Iterable[int]) -> list[list[tuple[Arm, int]]]:
+        """Return what some arms lack on some seeds, a seed a group: an arm without its control, or the other way, shows nothing."""
+        wanted = ([(arm, seed) for arm in (self.base, *arms) if not arm.is_done(seed)] for seed in seeds if arms)
+        return [group for group in wanted if group]
 
     def _open_ones(self) -> list[Arm]:
         """Return the kept arms that seem to help where the seeds of the spec do not prove it: they get two seeds more."""
         # Decided by those alone: the answer must not change once the two are there.
-        compared = self._cut(()).compared()
+        compared = self._cut(frozenset()).compared()
         return [arm for arm in self.kept() if _is_promising(compared[arm.id or ""])]
 
     def _cut(self, longer: Collection[str | None]) -> Round:
         """Return the round with the seeds of the spec alone, but for some arms."""
-
-        def cut(arm: Arm) -> Arm:
-            if arm.id in longer:
-                return arm
-            return Arm(arm.fix, arm.document, {s: r for s, r in arm.results.items() if s in self.seeds})
-
-        return Round(self.number, cut(self.base), tuple(cut(arm) for arm in self.arms), self.seeds)
+        base, *arms = (arm if arm.id in longer else arm.only(self.seeds) for arm in (self.base, *self.arms))
+        return Round(self.number, base, tuple(arms), self.seeds)
 
     def _helped(self, arm: Arm) -> bool:
-        result = arm.results.get(self._first_seed)
-        if result is None or result.hopeless:
+        result, gain = arm.results.get(self._first_seed), self._gain_of(arm)
+        if result is None or result.hopeless or gain is None:
             return False
         # What makes a spec healthy at no loss is worth proving also where the outcome hardly moves.
         mended = self._is_healthy(arm) and not _healthy(self.base.results[self._first_seed])
-        return self._gain(arm) >= (-LEAST_EFFECT if mended else LEAST_EFFECT)
+        return gain >= (-LEAST_EFFECT if mended else LEAST_EFFECT)
 
-    def _gain(self, arm: Arm) -> float:
-        return gain_of(self.base.results[self._first_seed], arm.results[self._first_seed])
+    def _gain_of(self, arm: Arm) -> float | None:
+        """Return what an arm gained on the first seed; None where it was not trained there, or shares no outcome with its base."""
+        base, tried = (one.results.get(self._first_seed) for one in (self.base, arm))
+        return gain_of(base, tried) if base is not None and tried is not None else None
 
     def _is_healthy(self, arm: Arm) -> bool:
         return _healthy(arm.results[self._first_seed])

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from gradclinic.contract.diagnosis import Verdict
+from gradclinic.contract.training import LEAST_SEEDS
 from gradclinic.trials.arm import Arm
 from gradclinic.trials.judging import Comparison
-from gradclinic.trials.statistics import LEAST_SEEDS
+
+WITHOUT_ROOM = "The budget had no room for it, or not for all of its seeds."
 
 
-def verdict_in_words(verdict: Verdict, compared: Comparison, base: str | None) -> str:
-    """Say what a verdict rests on; `base` is the title of what a link of a chain builds on."""
+def verdict_in_words(verdict: Verdict, compared: Comparison, base: str | None, told: str | None = None) -> str:
+    """Say what a verdict rests on.
+
+    `base` is the title of what a link of a chain builds on, `told` what kept the fix from being tried as it should.
+    """
     if not compared.pairs:
         return "The two have no outcome in common that could be compared."
     numbers = _numbers(compared)
     if len(compared.pairs) < LEAST_SEEDS:
-        return f"{_given_up(compared)}{_beside(base)}: {numbers}."
+        return f"{_given_up(compared, told)}{_beside(base)}: {numbers}."
     if verdict == "verified":
         return f"Better: {numbers}.{_mended(compared)}"
     return f"{_outcome(verdict, compared)}{_beside(base)}: {numbers}."
@@ -32,9 +37,13 @@ def _outcome(verdict: Verdict, compared: Comparison) -> str:
             return "Not proven"
 
 
-def recommendation(best: Comparison | None, tried: int) -> str:
-    """Say what to do."""
+def recommendation(best: Comparison | None, tried: int, *, is_over: bool) -> str:
+    """Say what to do, or that it is too early to say."""
     if best is None or best.arm.fix is None:
+        if not is_over:
+            return "Not settled: there are trials to do yet."
+        if not tried:
+            return f"Nothing was tried. {WITHOUT_ROOM.replace('it, or not', 'any fix, or not')}"
         return f"Take none of them: of {tried} change{'s' * (tried != 1)} tried, none was proven to help."
     health = _health(best.arm)
     return f"{best.arm.fix.title}: {_numbers(best)}. {health}"
@@ -54,13 +63,15 @@ def _numbers(compared: Comparison) -> str:
     )
 
 
-def _given_up(compared: Comparison) -> str:
-    result = next(iter(compared.arm.results.values()))
+def _given_up(compared: Comparison, told: str | None) -> str:
+    result, seeds = next(iter(compared.arm.results.values())), len(compared.pairs)
     if result.hopeless:
         return f"Given up after {result.steps} of {result.planned} steps, where it could no longer win"
+    if told is not None:
+        return f"Left open. {told.removesuffix('.')}"
     if compared.gain > 0:
         return "It helped where it was tried, but another change was clearly better, or as good and simpler"
-    return "Given up after one seed, on which it did not help"
+    return f"Given up after {seeds} seed{'s' * (seeds != 1)}, on which it did not help"
 
 
 def _beside(base: str | None) -> str:

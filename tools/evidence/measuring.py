@@ -102,7 +102,7 @@ def _ground(
 def _cell(ground: Ground, base: Arm, remedy: str, settings: Mapping[str, Mapping[int, TrialResult]]) -> Cell:
     """Judge every setting and return the best; Holm's correction counts all that were looked at."""
     tried = [Arm(_fix(name, ground.fault), {}, results) for name, results in settings.items()]
-    compared = compare(base, tried, judged=len(tried))
+    compared = compare(base, tried, base.results)
     best = max(compared.values(), key=lambda one: _score(one.arm.results))
     gap = ground.best - ground.base
     gains = [pair.difference for pair in pairs_of(base.results, best.arm.results, "score") or ()]

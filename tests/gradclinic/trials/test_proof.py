@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from gradclinic.contract.parse import parse_spec
 from gradclinic.fixes import apply_patch
 from gradclinic.trials import advance, failed_result, trials_at_most
+from gradclinic.trials.arm import Arm
+from gradclinic.trials.judging import compare
 from tests.gradclinic.trials.builders import OTHER, SICK, SPEC, STILL_SICK, diagnosis, fix, result, run, spec_with
 
 GOOD, BAD, ALONE = fix("good"), fix("bad", 0.02), fix("learning-rate-alone", 0.03, "learning_rate")
@@ -187,14 +189,78 @@ def test_a_longer_training_costs_more_of_the_budget():
     assert len(advance(spec_with(fixes=1, budget=4), baseline, []).trials) == 1
 
 
-def test_a_failed_trial_counts_as_no_better_than_trivial():
+def test_a_trial_that_could_not_be_done_speaks_for_nobody():
     baseline = result(0.1, SICK, fixes=(GOOD,))
     (trial,) = advance(SPEC, baseline, []).trials
-    failed = failed_result(trial, baseline, "The worker was lost.")
-    assert failed.score == baseline.floor
-    end = advance(SPEC, baseline, [failed])
-    assert named(end)["good"].verdict == "no_effect"
+    end = advance(SPEC, baseline, [failed_result(trial, baseline, "The worker was lost.")])
+    assert named(end)["good"].verdict == "untested"
+    assert "The worker was lost." in named(end)["good"].verdict_why
     assert end.trials == ()
+
+
+def test_controls_that_could_not_be_done_prove_nothing():
+    baseline = result(0.5, SICK, fixes=(GOOD,))
+    (trial,) = advance(SPEC, baseline, []).trials
+    done = {("good", 5): result(0.55, fix="good", seed=5)}
+    while (ahead := advance(SPEC, baseline, list(done.values()))).trials:
+        for trial in ahead.trials:
+            done[trial.fix, trial.seed] = (
+                failed_result(trial, baseline, "Timed out.")
+                if trial.fix is None
+                else result(0.55, fix=trial.fix, seed=trial.seed)
+            )
+    good = named(ahead)["good"]
+    assert good.verdict == "inconclusive"
+    assert good.effect.seeds == 1
+    assert good.effect.cost.time == 1.0
+
+
+def test_a_longer_training_does_not_take_what_a_plain_fix_needs():
+    longer = fix("longer").model_copy(update={"patch": [{"op": "replace", "path": "/training/steps", "value": 1000}]})
+    baseline = result(0.1, SICK, fixes=(longer, GOOD))
+    end, asked, _ = run(spec_with(fixes=2), baseline, {None: sick, "good": healthy, "longer": healthy})
+    assert named(end)["good"].verdict == "verified"
+    assert {trial.fix for trial in asked} == {None, "good"}
+    assert "no room" in named(end)["longer"].verdict_why
+
+
+def test_a_fix_whose_patch_does_not_apply_stays_untested():
+    bad = fix("bad").model_copy(update={"patch": [{"op": "replace", "path": "/nowhere/at/all", "value": 1}]})
+    baseline = result(0.1, SICK, fixes=(bad, GOOD))
+    end, *_ = run(SPEC, baseline, {None: sick, "good": healthy})
+    assert named(end)["bad"].verdict == "untested"
+    assert named(end)["good"].recommended
+
+
+def test_the_control_is_the_learning_rate_that_was_measured():
+    lower = fix("learning-rate-lower", 0.05, "learning_rate")
+    still = fix("learning-rate-lower-still", 0.005, "learning_rate")
+    baseline = result(0.1, SICK, fixes=(GOOD, lower, still))
+    assert [trial.fix for trial in advance(spec_with(fixes=1), baseline, []).trials] == ["good", "learning-rate-lower"]
+
+
+def test_two_seeds_are_enough_to_ask_for_since_a_third_is_trained_where_it_matters():
+    baseline = result(0.1, SICK, fixes=(GOOD,))
+    end, asked, _ = run(spec_with(fixes=1, seeds=2), baseline, {None: sick, "good": healthy})
+    assert named(end)["good"].verdict == "verified"
+    assert {trial.seed for trial in asked} == {5, 6, 7, 8}
+
+
+def test_nothing_is_said_before_it_is_settled():
+    baseline = result(0.1, SICK, fixes=(GOOD,))
+    assert "Not settled" in advance(SPEC, baseline, []).diagnosis.proof.recommendation
+    assert "no room" in advance(spec_with(budget=0.1), baseline, []).diagnosis.proof.recommendation
+
+
+def test_more_seeds_are_a_second_look_and_count_as_one():
+    compared = {}
+    for seeds in ((5, 6, 7), (5, 6, 7, 8, 9)):
+        base, arm = (
+            Arm(change, SPEC, {seed: result(score + wobble(seed) * slope, seed=seed) for seed in (5, 6, 7, 8, 9)})
+            for change, score, slope in ((None, 0.5, 1), (GOOD, 0.55, -1))
+        )
+        compared[seeds] = compare(base, [arm], seeds)["good"].p_value
+    assert compared[5, 6, 7] == pytest.approx(2 * compared[5, 6, 7, 8, 9])
 
 
 def test_losses_are_compared_only_where_they_are_the_same():
@@ -214,9 +280,12 @@ def test_losses_are_compared_only_where_they_are_the_same():
     assert named(end)["bad"].verdict_why.startswith("The two have no outcome in common")
 
 
-@pytest.mark.parametrize(("fixes", "proposed", "expected"), [(3, None, 14), (3, 2, 11), ("all", 5, 20), (0, 5, 0)])
-def test_the_budget_is_told_beforehand(fixes, proposed, expected):
-    verification = parse_spec(spec_with(fixes=fixes)).verification
+@pytest.mark.parametrize(
+    ("fixes", "seeds", "proposed", "expected"),
+    [(3, 3, None, 14), (3, 3, 2, 11), ("all", 3, 5, 20), (0, 3, 5, 0), (1, 2, 1, 8), (1, 5, 1, 14)],
+)
+def test_the_budget_is_told_beforehand(fixes, seeds, proposed, expected):
+    verification = parse_spec(spec_with(fixes=fixes, seeds=seeds)).verification
     assert trials_at_most(verification, proposed) == expected
 
 

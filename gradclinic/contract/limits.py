@@ -32,6 +32,12 @@ class Limits(SpecModel):
     max_batch: int = Field(10_000_000, ge=1, description="Numbers in the inputs of one batch.")
     max_data: int = Field(50_000_000, ge=1, description="Numbers in all samples, inputs and targets.")
     max_history: int = Field(50_000_000, ge=1, description="Numbers recorded: steps x layers and parameters x signals.")
+    max_trials: int = Field(
+        200,
+        ge=1,
+        description="What the proof of the fixes may cost, in trainings of the posted spec's length: its budget, or what all "
+        "fixes on all seeds come to.",
+    )
     resolve_seconds: Positive = Field(5.0, description="Seconds that working out a model's shapes may take.")
 
 

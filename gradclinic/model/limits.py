@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 from gradclinic.contract.dataset import DataFacts
+from gradclinic.contract.diagnosis import FixKind
 from gradclinic.contract.limits import Limits
 from gradclinic.contract.preflight import MOST_BATCHES, PASSES, SHARPNESS_ROWS
 from gradclinic.contract.spec import JobSpec
@@ -59,6 +61,9 @@ TENSOR_SECONDS = 3e-5
 
 STEP_NUMBERS = 8
 """Numbers recorded of each step as a whole: the loss, the rate, the norm, and evaluations."""
+
+MOST_FIXES = len(get_args(FixKind))
+"""For how many fixes `all` counts, and any larger number: one of each kind. What fits a training is few of them."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,20 @@ def cost_faults(spec: JobSpec, costs: Costs, limits: Limits) -> Iterator[Fault]:
         yield _too_much(pointer, "The training would take about", seconds, "seconds", limits.max_seconds)
     if costs.history > limits.max_history:
         yield _too_much("/recording/every", "Recording would keep", costs.history, "numbers", limits.max_history)
+    yield from _proof_faults(spec, limits)
+
+
+def _proof_faults(spec: JobSpec, limits: Limits) -> Iterator[Fault]:
+    """Yield what the proof of the fixes may cost that is too much, as far as can be told before any is proposed."""
+    verification = spec.verification
+    if verification.fixes == 0 or spec.training.is_preflight:
+        return
+    if verification.budget is not None:
+        pointer, trials = "/verification/budget", math.ceil(verification.budget)
+    else:
+        pointer, trials = "/verification/seeds", verification.trials_at_most(MOST_FIXES) or 0
+    if trials > limits.max_trials:
+        yield _too_much(pointer, "The proof of the fixes may take", trials, "trainings", limits.max_trials)
 
 
 def _recorded_numbers(spec: JobSpec, steps: int, layers: list[Entry]) -> int:

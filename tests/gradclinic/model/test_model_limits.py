@@ -152,7 +152,33 @@ def test_a_layer_that_no_memory_holds_ends_the_arithmetic(faults_of):
     assert "4,400,000,000 bytes" in faults["/model/layers/0"].detail
 
 
+@pytest.mark.parametrize(
+    ("verification", "pointer", "figure"),
+    [
+        ({"fixes": "all", "seeds": 20, "budget": 10_000}, "budget", "10,000"),
+        ({"budget": 200.5}, "budget", "201"),
+        ({"fixes": "all", "seeds": 20}, "seeds", "479"),
+        ({"fixes": 100, "seeds": 9}, "seeds", "215"),
+        ({"fixes": "all", "seeds": 20, "budget": 200}, None, ""),
+        ({"fixes": "all", "seeds": 8}, None, ""),
+        ({"fixes": 8, "seeds": 20}, None, ""),
+        ({"fixes": 0, "budget": 10_000}, None, ""),
+    ],
+)
+def test_a_proof_of_hundreds_of_trainings_is_refused_with_both(faults_of, verification, pointer, figure):
+    faults = faults_of([linear(10)], verification=verification)
+    assert list(faults) == ([f"/verification/{pointer}"] if pointer else [])
+    for fault in faults.values():
+        assert f"{figure} trainings; the limit here is 200" in fault.detail
+
+
+def test_nothing_is_proven_of_what_is_not_trained(faults_of):
+    assert faults_of([linear(10)], training={"steps": 0}, verification={"budget": 10_000}) == {}
+
+
 def test_a_deployment_sets_its_own_limits(faults_of):
+    assert list(faults_of([linear(10)], Limits(max_trials=13))) == ["/verification/seeds"]
+    assert faults_of([linear(10)], Limits(max_trials=14)) == {}
     limits = Limits(max_layers=1, max_parameters=600, max_steps=399)
     assert list(faults_of([linear(10)], limits)) == ["/training/steps"]
     assert list(faults_of([linear(10)], limits, training={"steps": 399})) == ["/model/layers"]

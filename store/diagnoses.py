@@ -8,6 +8,7 @@ from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.errors import DiagnosisNotReady, NoDiagnosis, NotFound
 from store.claim import Claim, write_fenced
 from store.ids import is_id
+from store.stored import read_stored
 from store.tables import diagnoses, jobs, runs
 from store.transactions import Reader, Writer
 
@@ -45,7 +46,7 @@ def find_diagnosis(reader: Reader, run_id: str) -> Diagnosis:
     if row is None:
         raise NotFound("run", run_id)
     if row.document is not None:
-        return Diagnosis.model_validate_json(row.document)
+        return read_stored(Diagnosis, row.document)
     if row.status in ("queued", "training"):
         raise DiagnosisNotReady(f"Run {run_id} is not trained and diagnosed yet; ask again in a second.")
     if row.job_id is None:

@@ -18,6 +18,7 @@ from gradclinic.history import (
 from store.claim import Claim, write_fenced
 from store.ids import is_id
 from store.overviews import add_cells
+from store.stored import read_stored
 from store.tables import history_chunks, jobs, runs
 from store.texts import refuse_unstorable
 from store.transactions import Reader, Writer
@@ -164,4 +165,4 @@ def read_facts(reader: Reader, run_id: str) -> RunFacts:
     row = reader.connection.execute(query).one_or_none() if is_id(run_id) else None
     if row is None:
         raise NotFound("run", run_id)
-    return RunFacts() if row.facts is None else RunFacts.model_validate_json(row.facts)
+    return RunFacts() if row.facts is None else read_stored(RunFacts, row.facts)

@@ -18,6 +18,7 @@ from store.ids import is_id, new_id
 from store.pages import rows_of_page
 from store.runs import baseline_of
 from store.status import hold_job, move_job, move_run
+from store.stored import read_stored
 from store.tables import jobs, labels, runs
 from store.texts import refuse_unstorable
 from store.transactions import Reader, Writer
@@ -196,7 +197,7 @@ def _job_from(row: Row[Any], labels_of_job: dict[str, str]) -> Job:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
-        error=None if row.error is None else JobError.model_validate_json(row.error),
+        error=None if row.error is None else read_stored(JobError, row.error),
         spec=json.loads(row.document),
         sweep=row.sweep_id,
         cancel_requested=row.cancel_requested,

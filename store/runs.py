@@ -13,6 +13,7 @@ from gradclinic.contract.job import JobError, Page, Run, RunKind, RunStatus
 from gradclinic.errors import NotFound
 from store.ids import is_id
 from store.pages import rows_of_page
+from store.stored import read_stored
 from store.tables import external_chunks, jobs, runs
 from store.tables import labels as job_labels
 from store.texts import refuse_unstorable
@@ -127,8 +128,8 @@ def _run_from(row: Row[Any], labels_of_job: dict[str, str]) -> Run:
         round=row.round,
         steps_done=row.steps_done,
         chunks=row.chunks if row.kind == "external" else None,
-        outcome=None if row.outcome is None else Outcome.model_validate_json(row.outcome),
-        error=None if row.error is None else JobError.model_validate_json(row.error),
+        outcome=None if row.outcome is None else read_stored(Outcome, row.outcome),
+        error=None if row.error is None else read_stored(JobError, row.error),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

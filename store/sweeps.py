@@ -18,6 +18,7 @@ from gradclinic.errors import JobIsLive, NotFound
 from store.ids import is_id, new_id
 from store.jobs import add_job, request_cancel
 from store.pages import rows_of_page
+from store.stored import read_stored
 from store.tables import diagnoses, jobs, runs, sweeps
 from store.transactions import Reader, Writer
 
@@ -166,6 +167,6 @@ def _row_from(number: int, values: dict[str, Any], row: Row[Any] | None) -> Swee
         job=row.id,
         status=row.status,
         health=row.health,
-        outcome=None if row.outcome is None else Outcome.model_validate_json(row.outcome),
+        outcome=None if row.outcome is None else read_stored(Outcome, row.outcome),
         findings=[finding["rule"] for finding in findings],
     )

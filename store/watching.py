@@ -13,6 +13,7 @@ from gradclinic.errors import DiagnosisNotReady, NoDiagnosis, NotFound
 from store.diagnoses import find_diagnosis
 from store.early import early_findings_from
 from store.runs import baseline_of
+from store.stored import read_stored
 from store.tables import jobs, runs
 from store.transactions import Reader
 
@@ -50,7 +51,7 @@ def glimpse_jobs(reader: Reader, job_ids: Collection[str]) -> dict[str, Glimpse]
                 trials_planned=row.trials_planned,
                 findings=early_findings_from(row.early_findings),
             ),
-            error=None if row.error is None else JobError.model_validate_json(row.error),
+            error=None if row.error is None else read_stored(JobError, row.error),
         )
         for row in reader.connection.execute(query)
     }

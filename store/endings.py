@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 
@@ -18,7 +19,7 @@ from store.runs import baseline_of
 from store.status import hold_job, move_job, move_run
 from store.tables import jobs
 from store.transactions import Writer
-from store.trials import Proof, add_trials, has_outstanding
+from store.trials import add_trials, has_outstanding
 
 if TYPE_CHECKING:
     from gradclinic.trials import Advance  # brings scipy, which storing needs not
@@ -82,10 +83,10 @@ def end_cancelled(writer: Writer, claim: Claim) -> None:
         end_where_cancelled(writer, claim.job_id)
 
 
-def continue_proof(writer: Writer, job_id: str, proof: Proof, ahead: Advance) -> None:
+def continue_proof(writer: Writer, job_id: str, posted: Mapping[str, Any], ahead: Advance) -> None:
     """Add the next stage of a job's trials, and show the verdicts so far. The job is held."""
     write_diagnosis(writer, baseline_of(writer, job_id).id, ahead.diagnosis)
-    add_trials(writer, job_id, proof.document, ahead.trials)
+    add_trials(writer, job_id, posted, ahead.trials)
     if not move_job(writer, job_id, "verifying", trials_planned=ahead.planned):
         of_job = {"trials_planned": ahead.planned, "version": jobs.c.version + 1}
         writer.connection.execute(update(jobs).where(jobs.c.id == job_id).values(of_job))

@@ -5,7 +5,6 @@ It sends no message itself (`bell.py`). A job's status follows its baseline's ru
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,9 +17,10 @@ from store.claim import Claim, lost, still_held, write_fenced
 from store.endings import end_cancelled, end_where_cancelled, note_trial_end
 from store.ids import is_id
 from store.status import hold_job, move_job, move_run
+from store.stored import UnreadableRecord, read_document, read_stored
 from store.tables import diagnoses, history_chunks, history_overviews, jobs, runs
 from store.transactions import Reader, Writer
-from store.trials import trial_from
+from store.trials import OF_TRIAL, trial_from, unreadable
 
 __all__ = [
     "Claim",
@@ -71,6 +71,9 @@ def claim_next(writer: Writer, *, worker: str, lease_seconds: float) -> Claim | 
 
     Whose turn it is is asked here and not of the broker, which knows the order of its messages alone: a job that is posted
     while others are verified gets its baseline before their next trials.
+
+    One of which something cannot be read that this version needs ends as failed, for it would stand at the head for ever; None
+    then, too.
     """
     tried: list[str] = []
     while True:
@@ -79,7 +82,11 @@ def claim_next(writer: Writer, *, worker: str, lease_seconds: float) -> Claim | 
         if run_id is None:
             return None
         with writer.connection.begin_nested() as attempt:
-            claim = claim_run(writer, run_id, worker=worker, lease_seconds=lease_seconds)
+            try:
+                claim = claim_run(writer, run_id, worker=worker, lease_seconds=lease_seconds)
+            except UnreadableRecord as error:
+                _give_up(writer, run_id, error)
+                return None
             if claim is not None:
                 return claim
             # Another took it in this moment. Its job is let go: who holds one and waits for the next may wait in a circle.
@@ -91,6 +98,9 @@ def claim_run(writer: Writer, run_id: str, *, worker: str, lease_seconds: float)
     """Take a queued run up, or return None where it is not to be had.
 
     What an earlier attempt left is deleted, so that every step stands once.
+
+    Raises:
+        UnreadableRecord: What it needs cannot be read. It is taken up by then, to be ended.
     """
     of_run = select(runs.c.job_id, runs.c.kind).where(runs.c.id == run_id, runs.c.job_id.is_not(None))
     found = writer.connection.execute(of_run).one_or_none() if is_id(run_id) else None
@@ -186,6 +196,14 @@ def _take_back(writer: Writer, row: Row[*tuple[Any, ...]], now: datetime, max_at
     return Lapsed(row.id, row.job_id, row.kind == "trial", to)
 
 
+def _give_up(writer: Writer, run_id: str, error: UnreadableRecord) -> None:
+    """End a run that was taken up and of which something cannot be read. Its job is held."""
+    run = writer.connection.execute(select(runs.c.job_id, runs.c.kind).where(runs.c.id == run_id)).one()
+    words = unreadable(error).model_dump_json()
+    move_run(writer, run_id, "failed", error=words)
+    _follow(writer, run, "failed", error=words)
+
+
 def _follow(writer: Writer, run: Row[*tuple[Any, ...]], to: RunStatus, **values: Any) -> None:
     """Let the job follow its run: to the same status where it is the baseline, else as far as its proof shows."""
     if run.kind == "baseline":
@@ -199,13 +217,14 @@ def _follow(writer: Writer, run: Row[*tuple[Any, ...]], to: RunStatus, **values:
 
 
 def _read_claim(reader: Reader, run_id: str) -> Claim:
-    query = select(runs, jobs.c.document.label("posted")).join(jobs, jobs.c.id == runs.c.job_id)
+    columns = (runs.c.job_id, runs.c.kind, runs.c.attempt, *OF_TRIAL, jobs.c.document.label("posted"))
+    query = select(*columns).join(jobs, jobs.c.id == runs.c.job_id)
     row = reader.connection.execute(query.where(runs.c.id == run_id)).one()
-    posted = json.loads(row.posted)
+    posted = read_document(row.posted)
     if row.kind == "baseline":
         return Claim(row.job_id, run_id, row.attempt, posted)
     of_baseline = select(runs.c.result).where(runs.c.job_id == row.job_id, runs.c.kind == "baseline")
-    baseline = TrialResult.model_validate_json(reader.connection.execute(of_baseline).scalar_one())
+    baseline = read_stored(TrialResult, reader.connection.execute(of_baseline).scalar_one())
     return Claim(row.job_id, run_id, row.attempt, posted, trial_from(row, posted), baseline)
 
 

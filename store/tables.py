@@ -133,7 +133,7 @@ runs = Table(
     Column("error", Text),
     Column("round", Integer),  # of a trial
     Column("fix_id", Text),  # likewise; null for the spec as posted
-    Column("document", Text),  # likewise, what it trains; null where that is the job's own
+    Column("document", Text),  # likewise, the JSON Patch of the job's, or (older) what it trains; null for the job's
     Column("result", Text),  # what verdicts need of it
     Index(None, "created_at", "id"),
     Index(None, "status", "created_at"),

@@ -12,6 +12,7 @@ import structlog
 
 from gradclinic.contract.limits import Limits
 from gradclinic.contract.trial import TrialResult
+from gradclinic.errors import LeaseLost
 from gradclinic.files import Files
 from gradclinic.history import RunFacts
 from store.claim import Claim
@@ -80,7 +81,7 @@ class Attempt:
                 return
 
     def conclude(self, facts: RunFacts, result: TrialResult) -> None:
-        """Record the end of a run and what follows from it for its job, in one transaction.
+        """Record the end of a run, and let its job go on.
 
         Raises:
             LeaseLost: Another attempt holds the run; nothing was written.
@@ -88,6 +89,20 @@ class Attempt:
 
         def concluded(writer: Writer, claim: Claim) -> None:
             finish_run(writer, claim, facts=facts, diagnosis=result.diagnosis, result=result)
-            advance_proof(writer, claim.job_id, self.ring)
 
-        self.record(concluded)
+        self.end(concluded)
+
+    def end(self, ending: Record) -> None:
+        """Record how the run ends, and let its job go on: should this process die in between, a dispatcher sees to that.
+
+        Raises:
+            LeaseLost: Another attempt holds the run; nothing was written.
+        """
+        try:
+            self.record(ending)
+        except LeaseLost:
+            # Also where the run had ended before, and only the acknowledgement of that was lost.
+            advance_proof(self.store, self.claim.job_id, self.ring)
+            raise
+        self.lease.close()
+        advance_proof(self.store, self.claim.job_id, self.ring)

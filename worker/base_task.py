@@ -65,7 +65,7 @@ class RunTask(Task[..., None]):
             attempt = self._new_attempt(claim, lease)
             ending = self._run_guarded(attempt)
             if ending is not None:
-                attempt.record(ending)
+                attempt.end(ending)
         log.info("run_left", ending=getattr(ending, "__name__", "finished"))
 
     def _new_attempt(self, claim: Claim, lease: Lease) -> Attempt:

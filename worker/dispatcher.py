@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -19,6 +19,8 @@ from store.queue import announce_due, is_work_due, sweep_expired
 from store.retention import delete_expired
 from store.settings import Settings
 from store.transactions import Store
+from store.trials import left_alone
+from store.trouble import DATABASE_TROUBLE
 from store.workers import note_worker
 from worker.naming import worker_name
 from worker.proving import advance_proof
@@ -33,6 +35,9 @@ LONGEST_PAUSE_SECONDS = 5.0
 
 SWEEP_SECONDS = 0.5
 """Pause between two sweeps; a lease is seconds long."""
+
+LOOK_SECONDS = 5.0
+"""Pause between two looks for jobs that go on no more: a worker that died at that very moment is rare."""
 
 NOTE_SECONDS = 10.0
 """Pause between two notes that this worker is there."""
@@ -72,6 +77,7 @@ class Dispatcher:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._next_sweep = self._next_tidying = self._next_note = self._next_expiry = self._next_shrink = 0.0
+        self._next_look = 0.0
         self._failing = False
         relayed = settings.broker_url is not None
         self._interval = max(settings.dispatch_interval, RELAY_SECONDS if relayed else 0.0)
@@ -91,6 +97,7 @@ class Dispatcher:
     def run_round(self) -> list[str]:
         """Sweep and announce once; return the ids that were sent."""
         again_after = self._settings.reannounce_seconds
+        self._look_after_proofs()
         with self._store.reading() as reader:
             if not is_work_due(reader, again_after=again_after):
                 return []
@@ -130,13 +137,31 @@ class Dispatcher:
             return
         with self._store.writing() as writer:
             lapsed = sweep_expired(writer, max_attempts=self._settings.max_attempts)
-            for job_id in dict.fromkeys(run.job_id for run in lapsed if run.is_trial and run.became == "failed"):
-                advance_proof(writer, job_id)
         self._next_sweep = time.monotonic() + SWEEP_SECONDS
         if lapsed:
             log.warning(
                 "leases_expired", job_ids=[run.job_id for run in lapsed], run_ids=[run.run_id for run in lapsed]
             )
+        self._go_on(dict.fromkeys(run.job_id for run in lapsed if run.is_trial and run.became == "failed"))
+
+    def _look_after_proofs(self) -> None:
+        """Let jobs go on whose worker died between the end of a run and what follows from it."""
+        if time.monotonic() < self._next_look:
+            return
+        with self._store.reading() as reader:
+            left = left_alone(reader, idle_seconds=self._settings.lease_seconds)
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        self._go_on(left)
+
+    def _go_on(self, job_ids: Iterable[str]) -> None:
+        """Let jobs go on, each by itself: one that cannot holds up no other, and is looked at again."""
+        for job_id in job_ids:
+            try:
+                advance_proof(self._store, job_id)
+            except DATABASE_TROUBLE:
+                raise
+            except Exception:
+                log.exception("proof_not_advanced", job_id=job_id)
 
     def _note(self) -> None:
         if time.monotonic() < self._next_note:

@@ -11,7 +11,7 @@ from store.endings import end_cancelled, fail_run
 from store.queue import release_run
 from store.transactions import Writer
 from worker.attempt import Attempt, Record
-from worker.proving import INTERNAL_ERROR, advance_proof
+from worker.proving import INTERNAL_ERROR
 
 log = structlog.get_logger("worker.job")
 
@@ -61,7 +61,5 @@ def _timeout(seconds: float) -> JobError:
 def _failed(error: JobError) -> Record:
     def failed(writer: Writer, claim: Claim) -> None:
         fail_run(writer, claim, error)
-        if claim.trial is not None:  # without it the proof goes on
-            advance_proof(writer, claim.job_id)
 
     return failed

@@ -31,7 +31,7 @@ def prove(service: Service, end: Callable[[Claim], None] | None = None) -> dict[
     baseline = service.claim(job["id"])
     with service.store.writing() as writer:
         finish_with(writer, baseline, result_of(baseline, 0.35, fixes=FIXES))
-        advance_proof(writer, job["id"])
+    advance_proof(service.store, job["id"])
     while end is not None and (queued := [run["id"] for run in runs_of(service, job) if run["status"] == "queued"]):
         with service.store.writing() as writer:
             claim = claim_run(writer, queued[0], worker="test", lease_seconds=60)
@@ -70,7 +70,7 @@ def test_a_trial_has_a_history_and_a_diagnosis_of_its_own(service: Service):
         service.record(claim, small_history())
         with service.store.writing() as writer:
             finish_run(writer, claim, facts=FACTS, diagnosis=DIAGNOSIS, result=result_of(claim, 0.4))
-            advance_proof(writer, claim.job_id)
+        advance_proof(service.store, claim.job_id)
 
     job = prove(service, end)
     trial = runs_of(service, job)[1]
@@ -84,7 +84,7 @@ def test_a_trial_that_failed_says_why(service: Service):
     def end(claim: Claim) -> None:
         with service.store.writing() as writer:
             fail_run(writer, claim, ERROR)
-            advance_proof(writer, claim.job_id)
+        advance_proof(service.store, claim.job_id)
 
     job = prove(service, end)
     assert (job["status"], job["error"]) == ("succeeded", None)

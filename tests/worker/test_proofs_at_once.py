@@ -62,6 +62,7 @@ class Worker(threading.Thread):
                 self.end(writer, claim, cancelled=cancelled)
         except LeaseLost:
             pass
+        advance_proof(self.store, claim.job_id)
         return True
 
     def end(self, writer: Writer, claim: Claim, *, cancelled: bool) -> None:
@@ -72,19 +73,18 @@ class Worker(threading.Thread):
             case "finish":
                 score = self.draw.uniform(0.4, 0.9)
                 finish_with(writer, claim, result_of(claim, score, fixes=0 if claim.trial else 3))
-                advance_proof(writer, claim.job_id)
                 self.finished.append(claim.run_id)
             case "fail" if claim.trial is not None:
                 fail_run(writer, claim, ERROR)
-                advance_proof(writer, claim.job_id)
             case _:
                 release_run(writer, claim)
 
     def look_around(self) -> None:
         with self.store.writing() as writer:
-            for lapsed in sweep_expired(writer, max_attempts=50):
-                if lapsed.is_trial and lapsed.became == "failed":
-                    advance_proof(writer, lapsed.job_id)
+            swept = sweep_expired(writer, max_attempts=50)
+        for lapsed in swept:
+            if lapsed.is_trial and lapsed.became == "failed":
+                advance_proof(self.store, lapsed.job_id)
         with self.store.writing() as writer:
             announce_due(writer, limit=3, again_after=0.001)
 

@@ -12,11 +12,13 @@ from sqlalchemy.exc import OperationalError
 
 from gradclinic.contract.limits import DEFAULT_LIMITS
 from gradclinic.contract.parse import parse_spec
+from gradclinic.errors import LeaseLost
 from gradclinic.files import Files
-from gradclinic.history import History
+from gradclinic.history import History, RunFacts
 from gradclinic.training import train
 from store.histories import read_history
-from tests.attempts import claim_baseline
+from store.jobs import find_job
+from tests.attempts import claim_baseline, result_of
 from tests.worker.conftest import DOCUMENT, FlakyStore
 from worker.attempt import Attempt
 from worker.lease import Lease
@@ -66,6 +68,17 @@ def test_a_long_outage_is_waited_for_as_long_as_the_lease_lasts(
     with pytest.raises(OperationalError):
         StoringObserver(attempt).on_chunk(history)
     assert attempt.lease.is_lost
+
+
+def test_a_job_goes_on_although_the_acknowledgement_of_its_baseline_was_lost(attempt: Attempt, flaky_store: FlakyStore):
+    flaky_store.losing_acknowledgements = 1
+    result = result_of(attempt.claim, 0.35, fixes=2)
+    with pytest.raises(LeaseLost):
+        attempt.conclude(RunFacts(outcome=result.diagnosis.outcome), result)
+    with flaky_store.reading() as reader:
+        job = find_job(reader, attempt.claim.job_id)
+    assert (job.status, job.progress.trials) == ("verifying", 0)
+    assert job.progress.trials_planned >= 2
 
 
 def assert_stored(attempt: Attempt, store: FlakyStore, history: History) -> None:

@@ -12,6 +12,8 @@ from gradclinic.contract.diagnosis import Diagnosis, Fix, FixKind, RuleId
 from store.tables import fix_verdicts
 from store.transactions import Reader, Writer
 
+_SETTLED = frozenset({"verified", "no_effect", "harmful"})
+
 Records = Mapping[tuple[FixKind, RuleId], FixRecord]
 """What was measured, by kind of fix and finding."""
 
@@ -19,9 +21,10 @@ Records = Mapping[tuple[FixKind, RuleId], FixRecord]
 def keep_verdicts(writer: Writer, job_id: str, diagnosis: Diagnosis) -> None:
     """Keep the verdicts of a job that ends. They go with the job.
 
-    Of a chain nothing is kept: it is of several kinds, and its links that were tried alone speak for themselves.
+    Nothing is kept of what was left open: a fix that helped where it was tried, and was left aside for a simpler one, has shown
+    nothing against itself. Of a chain nothing is kept: it is of several kinds, and its links that were tried alone speak for themselves.
     """
-    tried = [fix for fix in diagnosis.fixes if fix.verdict != "untested" and not fix.chain]
+    tried = [fix for fix in diagnosis.fixes if fix.verdict in _SETTLED and not fix.chain]
     rows = [
         {
             "job_id": job_id,

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Group
 
-from gradclinic.cli.exits import exit_code_of
+from gradclinic.cli.exits import ExitCode, exit_code_of
 from gradclinic.cli.options import ArtifactFile, AsJson, FailOnOption, SpecPath, Timeout, Verify
 from gradclinic.cli.printing import print_json, print_report
 from gradclinic.cli.problems import NotFinished, TorchMissing
 from gradclinic.cli.progress import ShowProgress, progress_shown
 from gradclinic.cli.source import read_source
-from gradclinic.cli.telling import faults_told
+from gradclinic.cli.telling import faults_told, tell
 from gradclinic.contract.job import EarlyFinding
 from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.resolved import ResolvedSpec
@@ -59,6 +59,10 @@ def run(  # noqa: PLR0913 - the options of the command
         print_json({"job": None, "diagnosis": diagnosis})
     else:
         print_report(Group("", render_text(None, diagnosis, overview_of_history(history), document=document)))
+    if not proven.is_finished:
+        # No NotFinished: with --json its problem would be a second document.
+        tell("The proof was stopped: the diagnosis stands, the verdicts are those that were settled by then.")
+        raise typer.Exit(ExitCode.NOT_FINISHED)
     raise typer.Exit(exit_code_of(diagnosis, fail_on))
 
 

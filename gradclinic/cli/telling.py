@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import traceback
@@ -103,6 +104,10 @@ def _told(*, as_json: bool) -> Iterator[None]:
         _tell_error(error)
         print_problem(problem_of(error))
         raise typer.Exit(exit_code_of_error(error)) from error
+    except BrokenPipeError as error:
+        # Whoever read it has seen enough. Python would complain once more when it flushes the stream at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ExitCode.NOT_DONE) from error
     except Exception as error:
         traceback.print_exc()
         tell("This should not have happened; what stands above tells where.")

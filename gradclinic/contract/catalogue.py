@@ -42,7 +42,7 @@ class FixRecord(ResultModel):
     """What was measured of a kind of fix for one finding, over all stored jobs."""
 
     rule: RuleId
-    tries: int = Field(description="Fixes with a verdict.")
+    tries: int = Field(description="Fixes whose verdict is settled: verified, no_effect or harmful.")
     helped: int = Field(description="Of them, verified.")
     harmed: int = Field(description="Of them, harmful.")
     median_effect: float | None = Field(

@@ -54,10 +54,17 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
         return []
     kept = max(1, math.floor(depth * share))
     why = (
-        f"The gradient changes by {decades / depth:.2g} decades a layer, and comes through about {kept} of these {depth} layers within "
+        f"The gradient changes by {decades / depth:.2g} decades a hidden layer with its activation, and comes through about {kept} of these {depth} layers within "
         "a factor of ten. What damps or grows it stays as it is."
     )
-    return [Candidate("depth", f"Take about {kept} hidden layers instead of {depth}", edits.operations(), why)]
+    return [
+        Candidate(
+            "depth",
+            f"Take {kept} hidden layer{'s' * (kept != 1)} in place of {depth}, or about so",
+            edits.operations(),
+            why,
+        )
+    ]
 
 
 def _fewer_turns(posted: Posted, share: float, edits: Edits) -> None:

@@ -95,7 +95,13 @@ def propose(posted: Posted, finding: Finding) -> list[Candidate]:
         f"The gradient has a way around each of the {wrapping.blocks} blocks, along which it is not multiplied by "
         "anything: over depth it then shrinks slowly rather than exponentially."
     )
-    return [Candidate("residual", "Wrap each block in a Residual", wrapping.operations, why)]
+    title = "Wrap each block in a Residual"
+    if wrapping.normalize and any(operation["op"] == "add" for operation in wrapping.operations):
+        title, why = (
+            f"{title}, and normalise their sum",
+            f"{why} A normalization keeps their sum at the scale that the output layer expects.",
+        )
+    return [Candidate("residual", title, wrapping.operations, why)]
 
 
 @dataclass

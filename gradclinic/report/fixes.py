@@ -37,7 +37,7 @@ def render_fix(fix: Fix, place: int, document: Mapping[str, Any] | None, job_id:
         inside.append(drawn)
     inside.extend((foreign(fix.why), render_patch(fix.patch, document)))
     if fix.references:
-        inside.append(foreign(f"see {'; '.join(map(_cited, fix.references))}", "dim"))
+        inside.append(foreign(f"see {'; '.join(dict.fromkeys(map(_cited, fix.references)))}", "dim"))
     if job_id is not None:
         inside.append(Text.assemble(("try it: ", "dim"), foreign(f"gradclinic apply {job_id} {fix.id}")))
     return Group(head, Padding.indent(Group(*inside), 3))
@@ -118,8 +118,8 @@ def _render_effect(effect: Effect) -> Text:
     drawn = Text()
     if effect.findings_introduced:
         drawn.append_text(foreign(f"brings {', '.join(effect.findings_introduced)}  ", "red"))
-    # Times of single trainings are noisy: what counts is a quarter more.
-    ratios = (("time", effect.cost.time, 1.25), ("parameters", effect.cost.parameters, 1.01))
+    # Times of single trainings are noisy: what counts is half as much again.
+    ratios = (("time", effect.cost.time, 1.5), ("parameters", effect.cost.parameters, 1.01))
     costs = [f"{ratio:.3g} times the {what}" for what, ratio, least in ratios if ratio is not None and ratio >= least]
     if costs:
         drawn.append(f"costs {' and '.join(costs)}", "dim")

@@ -29,10 +29,13 @@ def render_runs(runs: Sequence[Run]) -> RenderableType:
     """Lay out runs, those of jobs and external ones."""
     if not runs:
         return Text("There is no such run.")
-    table = _table("run", "kind", "status", "health", "seed", "steps", "outcome", "name")
+    # Of one job the runs have one name, and differ in what they try.
+    is_one_job = len({run.job_id for run in runs}) == 1 and runs[0].job_id is not None
+    table = _table("run", "kind", "status", "health", "seed", "steps", "outcome", "tries" if is_one_job else "name")
     for run in runs:
         numbers = ("" if run.seed is None else str(run.seed), str(run.steps_done))
-        table.add_row(foreign(run.id), run.kind, run.status, _health(run.health), *numbers, _outcome(run), _named(run))
+        last = _tried(run) if is_one_job else _named(run)
+        table.add_row(foreign(run.id), run.kind, run.status, _health(run.health), *numbers, _outcome(run), last)
     return table
 
 
@@ -63,6 +66,10 @@ def _named(one: Job | Run) -> Text:
     for key, value in one.labels.items():
         text.append(" " if text else "").append_text(foreign(f"{key}:{value}", "dim"))
     return text
+
+
+def _tried(run: Run) -> Text:
+    return Text("") if run.kind != "trial" else foreign(run.fix or "the unchanged spec")
 
 
 def _outcome(run: Run) -> Text:

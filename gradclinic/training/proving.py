@@ -11,7 +11,7 @@ from gradclinic.contract.diagnosis import Diagnosis
 from gradclinic.contract.limits import DEFAULT_LIMITS, Limits
 from gradclinic.contract.parse import parse_spec
 from gradclinic.contract.trial import Trial, TrialResult
-from gradclinic.errors import InvalidSpec
+from gradclinic.errors import InvalidSpec, TrainingCancelled
 from gradclinic.files import Files
 from gradclinic.history import History
 from gradclinic.training.analysis import analyse
@@ -28,6 +28,7 @@ class Proven:
     diagnosis: Diagnosis
     baseline: TrialResult
     results: tuple[TrialResult, ...]
+    is_finished: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,13 @@ def prove(
 
     Args:
         document: The spec as posted; its model has been resolved.
-        watched: Makes the observer of each training, which can ask to stop it and with it the whole job.
+        watched: Makes the observer of each training, which can ask to stop it and with it the whole job. What is known by
+            then is not lost: a proof that was stopped, or interrupted, comes back as one that is not finished.
         files: Where data under a path, or uploaded, and artifacts are found.
         limits: What a patched spec may take.
 
     Raises:
-        TrainingCancelled: An observer asked to stop.
+        TrainingCancelled: An observer asked to stop before there was a diagnosis.
         InvalidSpec: The data cannot be read, or the layers do not fit together.
         DeviceUnavailable: This machine does not have the spec's device.
         MemoryError: This machine does not have the memory.
@@ -75,7 +77,10 @@ def prove(
     while (ahead := advance(document, baseline, results)).trials:
         for trial in ahead.trials:
             observer = watched(Place(trial, len(results), ahead.planned))
-            results.append(_result_of(trial, baseline, observer, files, limits))
+            try:
+                results.append(_result_of(trial, baseline, observer, files, limits))
+            except (TrainingCancelled, KeyboardInterrupt):
+                return Proven(history, ahead.diagnosis, baseline, tuple(results), is_finished=False)
     return Proven(history, ahead.diagnosis, baseline, tuple(results))
 
 

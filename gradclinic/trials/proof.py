@@ -81,7 +81,7 @@ class _Proof:
             arms = [arm for fix in _chosen(pool, self.verification) if (arm := self._arm(fix)) is not None]
             if not arms:
                 break
-            round_ = Round(number, base, tuple(arms), self._seeds)
+            round_ = Round(number, base, tuple(arms), self._seeds, keeps_all=self.verification.fixes == "all")
             trials, unpaid = self._affordable(round_)
             step = step_of(round_.as_judged(), self._posted())
             steps.append(step)

@@ -29,6 +29,8 @@ class Round:
     base: Arm
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
+    keeps_all: bool = False
+    """Whether every arm that helped gets all seeds, and not the better half alone."""
 
     def stages(self) -> Iterator[list[list[tuple[Arm, int]]]]:
         """Yield the trainings that each stage lacks, in groups that are worth nothing in parts, the most important first.
@@ -63,6 +65,8 @@ class Round:
         gains = {arm.id: self._gain_of(arm) or 0.0 for arm in rivals}
         best = max(gains.values(), default=0.0)
         near = [arm for arm in rivals if best - gains[arm.id] <= EQUAL]
+        if self.keeps_all:
+            return helped
         return sorted(near, key=_expense)[: self._most_kept]
 
     @property
@@ -71,7 +75,7 @@ class Round:
 
     @property
     def _most_kept(self) -> int:
-        return max(1, len(self.arms) // 2)
+        return len(self.arms) if self.keeps_all else max(1, len(self.arms) // 2)
 
     @property
     def _more_seeds(self) -> range:
@@ -91,7 +95,7 @@ class Round:
     def _cut(self, longer: Collection[str | None]) -> Round:
         """Return the round with the seeds of the spec alone, but for some arms."""
         base, *arms = (arm if arm.id in longer else arm.only(self.seeds) for arm in (self.base, *self.arms))
-        return Round(self.number, base, tuple(arms), self.seeds)
+        return Round(self.number, base, tuple(arms), self.seeds, self.keeps_all)
 
     def _helped(self, arm: Arm) -> bool:
         result, gain = arm.results.get(self._first_seed), self._gain_of(arm)

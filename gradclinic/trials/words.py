@@ -54,7 +54,9 @@ def _numbers(compared: Comparison) -> str:
         sum(values) / len(values) for values in zip(*((p.base, p.tried) for p in compared.pairs), strict=True)
     )
     seeds = len(compared.pairs)
-    text = f"{compared.metric} {tried:.3g} against {base:.3g} on {seeds} seed{'s' * (seeds != 1)}"
+    floor = {result.floor for result in compared.base.results.values()}
+    trivial = ", which is a trivial predictor's," if compared.measure == "score" and floor == {base} else ""
+    text = f"{compared.metric} {_told(tried)} against {_told(base)}{trivial} on {seeds} seed{'s' * (seeds != 1)}"
     if compared.test is None or compared.p_value is None:
         return text
     low, high = compared.test.interval
@@ -63,10 +65,15 @@ def _numbers(compared: Comparison) -> str:
     )
 
 
+def _told(value: float) -> str:
+    """Write an outcome; what rounding made of 0 is 0."""
+    return f"{value if abs(value) > 1e-9 else 0.0:.3g}"
+
+
 def _given_up(compared: Comparison, told: str | None) -> str:
     result, seeds = next(iter(compared.arm.results.values())), len(compared.pairs)
     if result.hopeless:
-        return f"Given up after {result.steps} of {result.planned} steps, where it could no longer win"
+        return f"Given up after {result.steps} of {result.planned} steps, where it stood at chance or far behind"
     if told is not None:
         return f"Left open. {told.removesuffix('.')}"
     if compared.gain > 0:

@@ -30,8 +30,13 @@ def tried(number: int, verdict: Any, difference: float | None, **more: Any) -> F
     return Fix(id=f"fix-{number}", verdict=verdict, effect=effect, **(known | more))
 
 
-def test_untested_fixes_and_chains_are_no_tries(store: Store, post_job: Callable[..., Job]):
-    fixes = [tried(0, "untested", None), tried(1, "verified", 0.1, chain=["a", "b"]), tried(2, "inconclusive", None)]
+def test_untested_and_unsettled_fixes_and_chains_are_no_tries(store: Store, post_job: Callable[..., Job]):
+    fixes = [
+        tried(0, "untested", None),
+        tried(1, "verified", 0.1, chain=["a", "b"]),
+        tried(2, "inconclusive", 0.2),
+        tried(3, "no_effect", None),
+    ]
     job = post_job()
     with store.writing() as writer:
         keep_verdicts(writer, job.id, diagnosis_of("critical", fixes=fixes))

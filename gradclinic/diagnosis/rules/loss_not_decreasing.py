@@ -74,7 +74,7 @@ def _summary(case: Case) -> str:
         return f"The loss fell from {learning.start_loss:.3g} to {learning.end_loss:.3g} only; how low it could be is not known."
     if learning.trivial_loss is None:
         return f"The loss went from {learning.start_loss:.3g} to {learning.end_loss:.3g}."
-    return f"The loss ended at {learning.end_loss:.3g}; a predictor that ignores its input reaches {learning.trivial_loss:.3g}."
+    return f"The loss stands at {learning.end_loss:.3g}; a predictor that ignores its input reaches {learning.trivial_loss:.3g}."
 
 
 def _digits(lr: float) -> dict[str, object]:

@@ -9,10 +9,11 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from gradclinic.contract.diagnosis import Diagnosis, Finding
-from gradclinic.contract.job import Job
+from gradclinic.contract.job import Job, Run
 from gradclinic.report import Overview, overview_of_document, render_job, render_text
 from gradclinic.report.findings import render_finding
 from gradclinic.report.fixes import render_patch
+from gradclinic.report.lists import render_runs
 from tests.gradclinic.client import documents
 from tests.gradclinic.client.documents import FINDING, FIX, HISTORY
 
@@ -180,3 +181,21 @@ def test_an_estimate_is_told_with_its_interval_and_a_cause_with_its_confidence()
     assert "0.31 [0.29, 0.33]" in told
     assert words in told
     assert "100 % of the effect, nearly certain (97 %)" in told
+
+
+def test_the_runs_of_one_job_say_what_they_try():
+    known = {
+        "job_id": "one", "status": "succeeded", "health": "critical", "name": "deep", "seed": 0, "steps_done": 9,
+        "outcome": None, "created_at": "2026-11-21T00:00:00Z", "started_at": None, "finished_at": None,
+    }  # fmt: skip
+    runs = [
+        Run.model_validate(known | {"id": "a", "kind": "baseline"}),
+        Run.model_validate(known | {"id": "b", "kind": "trial", "fix": "residual", "round": 1}),
+        Run.model_validate(known | {"id": "c", "kind": "trial", "round": 1}),
+    ]
+    text = printed(render_runs(runs))
+    assert "tries" in text
+    assert "residual" in text
+    assert "the unchanged spec" in text
+    assert "deep" not in text
+    assert "deep" in printed(render_runs([*runs, runs[0].model_copy(update={"job_id": "two"})]))

@@ -156,6 +156,15 @@ def test_what_is_worse_on_other_seeds_is_harmful():
     assert not named(end)["good"].recommended
 
 
+def test_all_means_that_every_fix_that_helps_is_proven():
+    baseline = result(0.1, SICK, fixes=(GOOD, BAD, ALONE))
+    halfway = lambda seed: result(0.4 + wobble(seed), STILL_SICK)  # noqa: E731
+    outcomes = {None: sick, "good": healthy, "bad": halfway, "learning-rate-alone": sick}
+    end, *_ = run(spec_with(fixes="all"), baseline, outcomes)
+    assert named(end)["good"].verdict == named(end)["bad"].verdict == "verified"
+    assert named(end)["good"].recommended
+
+
 def test_a_hopeless_arm_gets_no_other_seed():
     baseline = result(0.1, SICK, fixes=(GOOD, BAD))
     given_up = lambda _: result(0.5, hopeless=True, steps=34)  # noqa: E731

@@ -202,7 +202,7 @@ def test_what_is_no_object_is_told_without_pydantics_words(value):
     ("verification", "steps", "expected"),
     [
         ({}, 10, 14),
-        ({"fixes": 1, "seeds": 2}, 10, 5),
+        ({"fixes": 1, "seeds": 2}, 10, 8),
         ({"fixes": 0}, 10, 0),
         ({"fixes": "all"}, 10, None),
         ({}, 0, 0),

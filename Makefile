@@ -80,7 +80,7 @@ bench: $(BENCH_STAMP) ## What recording, storing and showing cost, beside other 
 $(BENCH_STAMP): pyproject.toml benchmarks/requirements.lock
 	@echo "Installing into $(BENCH); the first time this takes a few minutes."
 	@$(PYTHON) -m venv $(BENCH)
-	@$(BENCH_PIP) --constraint benchmarks/requirements.lock pip
+	@$(BENCH_PIP) --constraint requirements.lock pip
 	@$(BENCH_PIP) '$(LOCKED)'
 	@$(BENCH_PIP) --constraint benchmarks/requirements.lock \
 		--editable '.[torch,arrow,fast,lightning]' --group system wandb tensorboard mlflow

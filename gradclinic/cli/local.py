@@ -31,6 +31,9 @@ from gradclinic.report import overview_of_history, render_text
 if TYPE_CHECKING:
     from gradclinic.training.proving import Proven  # needs torch, without which this module has to load
 
+INTERRUPTED = 130
+"""What a shell reports of a program that the keyboard ended: 128 and the number of SIGINT."""
+
 SHOW_EVERY_SECONDS = 0.1
 """Between two looks at the progress; a step of a small model takes a hundredth of that."""
 
@@ -62,7 +65,7 @@ def run(  # noqa: PLR0913 - the options of the command
     if not proven.is_finished:
         # No NotFinished: with --json its problem would be a second document.
         tell("The proof was stopped: the diagnosis stands, the verdicts are those that were settled by then.")
-        raise typer.Exit(ExitCode.NOT_FINISHED)
+        raise typer.Exit(INTERRUPTED if proven.is_interrupted else ExitCode.NOT_FINISHED)
     raise typer.Exit(exit_code_of(diagnosis, fail_on))
 
 

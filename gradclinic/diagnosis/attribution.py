@@ -95,9 +95,7 @@ def attribute(  # noqa: PLR0913 - what a gain is of, each by its keyword
     Returns:
         The kind of cause with the largest share, or None where nothing goes in that direction.
     """
-    finite = np.isfinite(gains).all(axis=1)
-    gains = gains[finite]
-    weights = np.ones(len(gains)) if weights is None else weights[finite]
+    gains, weights = _finite(gains, weights)
     if not len(gains):
         return None
     groups = _groups(layers)
@@ -107,10 +105,8 @@ def attribute(  # noqa: PLR0913 - what a gain is of, each by its keyword
     if not shares:
         return None
     what = _largest(shares)
-    place = max(
-        (place for place, group in enumerate(groups) if group.what(totals[place]) == what),
-        key=lambda place: sign * groups[place].decades(totals[place]),
-    )
+    charged = [place for place, group in enumerate(groups) if group.what(totals[place]) == what]
+    place = max(charged, key=lambda place: sign * groups[place].decades(totals[place]))
     hidden = what == "weights" and not sees_all and not any(layer.type in ACTIVATIONS for layer in layers)
     shared = (
         shared_module([layer for layer in off_trunk if layer.type in ACTIVATIONS], gains.shape[1]) if hidden else None
@@ -126,6 +122,14 @@ def attribute(  # noqa: PLR0913 - what a gain is of, each by its keyword
         # Activations that nobody saw are as good an explanation, and nothing tells between the two.
         confidence=min(sure, 0.5) if hidden else sure,
     )
+
+
+def _finite(
+    gains: npt.NDArray[np.float64], weights: npt.NDArray[np.float64] | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the records that are numbers throughout, and the steps that each stands for; one, where nobody says."""
+    finite = np.isfinite(gains).all(axis=1)
+    return gains[finite], np.ones(int(finite.sum())) if weights is None else weights[finite]
 
 
 def _groups(layers: Sequence[LayerFacts]) -> list[_Group]:

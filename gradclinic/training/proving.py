@@ -29,6 +29,8 @@ class Proven:
     baseline: TrialResult
     results: tuple[TrialResult, ...]
     is_finished: bool = True
+    is_interrupted: bool = False
+    """Whether it was the keyboard that ended it early, and not an observer."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,11 @@ def prove(
             observer = watched(Place(trial, len(results), ahead.planned))
             try:
                 results.append(_result_of(trial, baseline, observer, files, limits))
-            except (TrainingCancelled, KeyboardInterrupt):
-                return Proven(history, ahead.diagnosis, baseline, tuple(results), is_finished=False)
+            except (TrainingCancelled, KeyboardInterrupt) as stop:
+                by_hand = isinstance(stop, KeyboardInterrupt)
+                return Proven(
+                    history, ahead.diagnosis, baseline, tuple(results), is_finished=False, is_interrupted=by_hand
+                )
     return Proven(history, ahead.diagnosis, baseline, tuple(results))
 
 

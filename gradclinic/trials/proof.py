@@ -51,16 +51,6 @@ def advance(document: Mapping[str, Any], baseline: TrialResult, results: Sequenc
     return _Proof(document, verification, training, baseline, results).advance()
 
 
-def trials_at_most(verification: Verification, fixes: int | None = None) -> int:
-    """Return the budget in trainings: every fix and the learning rate alone on all seeds, and the controls.
-
-    Args:
-        verification: What the spec asks for.
-        fixes: How many were proposed, where that is known; `all` counts as none before.
-    """
-    return verification.trials_at_most(fixes) or 0
-
-
 @dataclass(frozen=True)
 class _Proof:
     document: Mapping[str, Any]
@@ -106,7 +96,9 @@ class _Proof:
 
     @property
     def _budget(self) -> float:
-        return self.verification.budget or float(trials_at_most(self.verification, len(self.baseline.diagnosis.fixes)))
+        return self.verification.budget or float(
+            self.verification.trials_at_most(len(self.baseline.diagnosis.fixes)) or 0
+        )
 
     def _posted(self) -> Arm:
         return self._with_results(None, self.document)

@@ -60,13 +60,13 @@ class Round:
     def kept(self) -> list[Arm]:
         """Return the arms worth more seeds: what helped on the first one, no clearly better arm beside it."""
         helped = [arm for arm in self.arms if self._helped(arm)]
+        if self.keeps_all:
+            return helped
         # Healthy before better: a finding that is left is a second problem to mend.
         rivals = [arm for arm in helped if self._is_healthy(arm)] or helped
         gains = {arm.id: self._gain_of(arm) or 0.0 for arm in rivals}
         best = max(gains.values(), default=0.0)
         near = [arm for arm in rivals if best - gains[arm.id] <= EQUAL]
-        if self.keeps_all:
-            return helped
         return sorted(near, key=_expense)[: self._most_kept]
 
     @property

@@ -170,15 +170,22 @@ def test_a_healthy_job_proves_nothing():
     assert proven.diagnosis.proof is None
 
 
-def test_a_proof_that_is_stopped_keeps_what_it_knows():
+class Interrupts(Observer):
+    def should_stop(self) -> bool:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("stopping", "by_hand"), [(Stops, False), (Interrupts, True)])
+def test_a_proof_that_is_stopped_keeps_what_it_knows(stopping, by_hand):
     places: list[Place] = []
 
     def watched(place: Place) -> Observer:
         places.append(place)
-        return Stops() if len(places) > 2 else Observer()
+        return stopping() if len(places) > 2 else Observer()
 
     proven = prove(STUCK | {"verification": {"fixes": 2}}, watched=watched)
     assert not proven.is_finished
+    assert proven.is_interrupted is by_hand
     assert proven.diagnosis.health == "critical"
     assert len(proven.results) == 1
     assert "Not settled" in proven.diagnosis.proof.recommendation

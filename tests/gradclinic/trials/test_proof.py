@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gradclinic.contract.parse import parse_spec
 from gradclinic.fixes import apply_patch
-from gradclinic.trials import advance, failed_result, trials_at_most
+from gradclinic.trials import advance, failed_result
 from gradclinic.trials.arm import Arm
 from gradclinic.trials.judging import compare
 from tests.gradclinic.trials.builders import OTHER, SICK, SPEC, STILL_SICK, diagnosis, fix, result, run, spec_with
@@ -295,7 +295,7 @@ def test_losses_are_compared_only_where_they_are_the_same():
 )
 def test_the_budget_is_told_beforehand(fixes, seeds, proposed, expected):
     verification = parse_spec(spec_with(fixes=fixes, seeds=seeds)).verification
-    assert trials_at_most(verification, proposed) == expected
+    assert verification.trials_at_most(proposed) == expected
 
 
 def test_the_diagnosis_on_the_way_shows_what_is_settled():

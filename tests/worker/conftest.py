@@ -14,6 +14,7 @@ from store.jobs import add_job
 from store.runs import baseline_of
 from store.settings import Settings
 from store.transactions import Store, Writer
+from tests.worker.hands import Hands
 
 DOCUMENT: dict[str, Any] = {
     "model": {"layers": [{"type": "Linear", "out_features": 3}]},
@@ -70,3 +71,8 @@ def post_run(store: Store, post_job: Callable[[], str]) -> Callable[[], str]:
             return baseline_of(reader, job_id).id
 
     return post
+
+
+@pytest.fixture
+def hands(store: Store, post_job: Callable[[], str]) -> Hands:
+    return Hands(store, post_job())
